@@ -1,0 +1,1 @@
+//! The benchmark harness: loader, counting sink, runner.

@@ -1,0 +1,1 @@
+//! Bounded channels, in bytes and items, between Forebay's stages.

@@ -1,0 +1,1 @@
+//! What a receiver, processor, exporter and extension is; payloads, acknowledgements and errors.

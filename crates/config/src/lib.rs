@@ -1,0 +1,1 @@
+//! YAML to a located, validated specification; knows no concrete component.

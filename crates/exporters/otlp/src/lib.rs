@@ -1,0 +1,1 @@
+//! The otlp_grpc and otlp_http exporters.

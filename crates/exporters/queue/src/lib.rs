@@ -1,0 +1,1 @@
+//! The sending queue, workers and retries that every exporter shares.

@@ -1,0 +1,1 @@
+//! The zipkin exporter: Zipkin v2 JSON.

@@ -1,0 +1,2 @@
+//! The Forebay agent.
+fn main() {}

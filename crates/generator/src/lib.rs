@@ -1,0 +1,1 @@
+//! A generator of realistic agent-task traces, for demonstrations, tests and benchmarks.

@@ -1,0 +1,1 @@
+//! Network settings shared by servers and clients: endpoints, TLS, compression, keepalive.

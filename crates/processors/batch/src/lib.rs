@@ -1,0 +1,1 @@
+//! The batch processor: concatenates wire bytes.

@@ -1,0 +1,1 @@
+//! The sans-IO tail sampler: policies, verdicts with reasons, the trace store.

@@ -1,0 +1,1 @@
+//! Self metrics, logs and the admin endpoints.
