@@ -1,0 +1,314 @@
+//! One pass over a request that accepts exactly what prost decodes, and counts spans that no backend could place.
+
+use thiserror::Error;
+
+use crate::traces::keys::*;
+use crate::wire::{Cursor, Fault, RECURSION_LIMIT, WireError, WireErrorKind, is_utf8};
+
+/// What a valid request holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestStats {
+    /// All spans, those with bad ids included.
+    pub spans: usize,
+    /// Spans with bad ids.
+    pub invalid: InvalidSpans,
+}
+
+/// Spans with bad ids, each counted once, by the first of these that is wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InvalidSpans {
+    /// The trace id is not 16 bytes, or all zero.
+    pub trace_id: usize,
+    /// The span id is not 8 bytes, or all zero.
+    pub span_id: usize,
+    /// The parent's span id is neither empty nor 8 bytes.
+    pub parent_span_id: usize,
+}
+
+impl InvalidSpans {
+    /// How many spans in all.
+    pub fn total(self) -> usize {
+        self.trace_id + self.span_id + self.parent_span_id
+    }
+
+    /// The reasons with their counts, for the message of a partial success; empty if there is none.
+    pub fn message(self) -> String {
+        [
+            (self.trace_id, IdError::TraceId),
+            (self.span_id, IdError::SpanId),
+            (self.parent_span_id, IdError::ParentSpanId),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{count} rejected: {reason}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+    }
+
+    fn count(&mut self, reason: IdError) {
+        match reason {
+            IdError::TraceId => self.trace_id += 1,
+            IdError::SpanId => self.span_id += 1,
+            IdError::ParentSpanId => self.parent_span_id += 1,
+        }
+    }
+}
+
+/// Which of a span's ids is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IdError {
+    /// The trace id.
+    #[error("trace_id must be 16 bytes, not all zero")]
+    TraceId,
+    /// The span id.
+    #[error("span_id must be 8 bytes, not all zero")]
+    SpanId,
+    /// The parent's span id.
+    #[error("parent_span_id must be empty or 8 bytes")]
+    ParentSpanId,
+}
+
+/// Whether a span with these ids can be placed in a trace.
+#[inline]
+pub fn check_ids(trace_id: &[u8], span_id: &[u8], parent_span_id: &[u8]) -> Result<(), IdError> {
+    if !<[u8; 16]>::try_from(trace_id).is_ok_and(|id| u128::from_ne_bytes(id) != 0) {
+        Err(IdError::TraceId)
+    } else if !<[u8; 8]>::try_from(span_id).is_ok_and(|id| u64::from_ne_bytes(id) != 0) {
+        Err(IdError::SpanId)
+    } else if !matches!(parent_span_id.len(), 0 | 8) {
+        Err(IdError::ParentSpanId)
+    } else {
+        Ok(())
+    }
+}
+
+/// Validates an `ExportTraceServiceRequest`: accepts exactly what prost decodes, in one pass and without allocating.
+///
+/// # Errors
+/// When the bytes are not such a message. Bad ids are no error: they are counted.
+pub fn validate(request: &[u8]) -> Result<RequestStats, WireError> {
+    let mut stats = RequestStats::default();
+    traces(request, &mut stats).map_err(|fault| fault.within(request))?;
+    Ok(stats)
+}
+
+type Checked = Result<(), Fault>;
+
+fn traces(request: &[u8], stats: &mut RequestStats) -> Checked {
+    let depth = RECURSION_LIMIT;
+    let mut cursor = Cursor::new(request);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            request::RESOURCE_SPANS => resource_spans(cursor.bytes()?, depth - 1, stats)?,
+            key => unknown(&mut cursor, key, 1, depth)?,
+        }
+    }
+    Ok(())
+}
+
+// Below, `depth` is how many levels may still nest in the message at hand. Down to attributes the nesting is
+// fixed, so it is checked only from `any_value` on.
+
+fn resource_spans(body: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            resource_spans::RESOURCE => resource(cursor.bytes()?, depth - 1)?,
+            resource_spans::SCOPE_SPANS => scope_spans(cursor.bytes()?, depth - 1, stats)?,
+            resource_spans::SCHEMA_URL => string(&mut cursor)?,
+            key => unknown(&mut cursor, key, 3, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn resource(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            resource::ATTRIBUTES => key_value(cursor.bytes()?, depth - 1)?,
+            resource::DROPPED_ATTRIBUTES_COUNT => drop(cursor.varint()?),
+            resource::ENTITY_REFS => entity_ref(cursor.bytes()?, depth - 1)?,
+            key => unknown(&mut cursor, key, 3, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn entity_ref(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            entity_ref::SCHEMA_URL
+            | entity_ref::TYPE
+            | entity_ref::ID_KEYS
+            | entity_ref::DESCRIPTION_KEYS => {
+                string(&mut cursor)?;
+            }
+            key => unknown(&mut cursor, key, 4, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn scope_spans(body: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            scope_spans::SPANS => span(cursor.bytes()?, depth - 1, stats)?,
+            scope_spans::SCOPE => scope(cursor.bytes()?, depth - 1)?,
+            scope_spans::SCHEMA_URL => string(&mut cursor)?,
+            key => unknown(&mut cursor, key, 3, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn scope(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            scope::NAME | scope::VERSION => string(&mut cursor)?,
+            scope::ATTRIBUTES => key_value(cursor.bytes()?, depth - 1)?,
+            scope::DROPPED_ATTRIBUTES_COUNT => drop(cursor.varint()?),
+            key => unknown(&mut cursor, key, 4, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn span(body: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
+    let (mut trace_id, mut span_id, mut parent_span_id) = (&[][..], &[][..], &[][..]);
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            span::ATTRIBUTES => key_value(cursor.bytes()?, depth - 1)?,
+            span::TRACE_ID => trace_id = cursor.bytes()?,
+            span::SPAN_ID => span_id = cursor.bytes()?,
+            span::PARENT_SPAN_ID => parent_span_id = cursor.bytes()?,
+            span::NAME | span::TRACE_STATE => string(&mut cursor)?,
+            span::START_TIME | span::END_TIME => drop(cursor.fixed64()?),
+            span::KIND
+            | span::DROPPED_ATTRIBUTES_COUNT
+            | span::DROPPED_EVENTS_COUNT
+            | span::DROPPED_LINKS_COUNT => drop(cursor.varint()?),
+            span::EVENTS => event(cursor.bytes()?, depth - 1)?,
+            span::LINKS => link(cursor.bytes()?, depth - 1)?,
+            span::STATUS => status(cursor.bytes()?, depth - 1)?,
+            span::FLAGS => drop(cursor.fixed32()?),
+            key => unknown(&mut cursor, key, 16, depth)?,
+        }
+    }
+    stats.spans += 1;
+    if let Err(reason) = check_ids(trace_id, span_id, parent_span_id) {
+        stats.invalid.count(reason);
+    }
+    Ok(())
+}
+
+fn event(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            event::TIME => drop(cursor.fixed64()?),
+            event::NAME => string(&mut cursor)?,
+            event::ATTRIBUTES => key_value(cursor.bytes()?, depth - 1)?,
+            event::DROPPED_ATTRIBUTES_COUNT => drop(cursor.varint()?),
+            key => unknown(&mut cursor, key, 4, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn link(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            link::TRACE_ID | link::SPAN_ID => drop(cursor.bytes()?),
+            link::TRACE_STATE => string(&mut cursor)?,
+            link::ATTRIBUTES => key_value(cursor.bytes()?, depth - 1)?,
+            link::DROPPED_ATTRIBUTES_COUNT => drop(cursor.varint()?),
+            link::FLAGS => drop(cursor.fixed32()?),
+            key => unknown(&mut cursor, key, 6, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn status(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            status::MESSAGE => string(&mut cursor)?,
+            status::CODE => drop(cursor.varint()?),
+            // Number 1 is reserved in the schema: unknown.
+            key if key >> 3 == 1 => cursor.skip(key, depth)?,
+            key => unknown(&mut cursor, key, 3, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn key_value(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            key_value::KEY => string(&mut cursor)?,
+            key_value::VALUE => any_value(nested(&mut cursor, depth)?, depth - 1)?,
+            key_value::KEY_STRINDEX => drop(cursor.varint()?),
+            key => unknown(&mut cursor, key, 3, depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn any_value(body: &[u8], depth: u32) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            any_value::STRING => string(&mut cursor)?,
+            any_value::BOOL | any_value::INT | any_value::STRING_STRINDEX => drop(cursor.varint()?),
+            any_value::DOUBLE => drop(cursor.fixed64()?),
+            any_value::BYTES => drop(cursor.bytes()?),
+            any_value::ARRAY => values(nested(&mut cursor, depth)?, depth - 1, any_value)?,
+            any_value::KVLIST => values(nested(&mut cursor, depth)?, depth - 1, key_value)?,
+            key => unknown(&mut cursor, key, 8, depth)?,
+        }
+    }
+    Ok(())
+}
+
+/// An `ArrayValue` or a `KeyValueList`, whose elements `element` checks.
+fn values(body: &[u8], depth: u32, element: fn(&[u8], u32) -> Checked) -> Checked {
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_empty() {
+        match cursor.key()? {
+            VALUES => element(nested(&mut cursor, depth)?, depth - 1)?,
+            key => unknown(&mut cursor, key, 1, depth)?,
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn nested<'a>(cursor: &mut Cursor<'a>, depth: u32) -> Result<&'a [u8], Fault> {
+    if depth == 0 {
+        return Err(cursor.fault(WireErrorKind::TooDeep));
+    }
+    cursor.bytes()
+}
+
+#[inline]
+fn string(cursor: &mut Cursor<'_>) -> Checked {
+    let bytes = cursor.bytes()?;
+    if is_utf8(bytes) { Ok(()) } else { Err(Fault::new(WireErrorKind::InvalidUtf8, bytes)) }
+}
+
+/// Skips a field that the schema does not have; it has those numbered up to `last_known`.
+#[cold]
+fn unknown(cursor: &mut Cursor<'_>, key: u32, last_known: u32, depth: u32) -> Checked {
+    if key >> 3 <= last_known {
+        return Err(cursor.fault(WireErrorKind::UnexpectedWireType));
+    }
+    cursor.skip(key, depth)
+}
