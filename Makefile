@@ -1,0 +1,49 @@
+# What people run, and what CI runs. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run demo-backends test test-deps lint test-rust test-deploy test-e2e bench
+
+INSTALL := tests/backends/install.sh
+STEP = @printf '\n=== %s\n'
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+run: ## build and start the agent on config/demo.yaml with a generator of agent-task traces; Ctrl-C stops both
+	cargo build --release -p forebay
+	@tests/backends/demo.sh alone
+
+demo-backends: ## the same in front of a real Jaeger and Zipkin (installed on first use), and Tempo where there is one
+	$(INSTALL) jaeger zipkin
+	cargo build --release -p forebay
+	@tests/backends/demo.sh backends
+
+test: test-deps lint test-rust test-deploy test-e2e ## install what the tests need (cached), then lint and run every test
+	$(STEP) 'all tests passed'
+
+test-deps: ## install the real backends, the Python SDK, Chromium and kubeconform (pinned, cached outside the repository)
+	$(STEP) 'what the tests need'
+	$(INSTALL) python zipkin jaeger kubeconform k8s-schemas chromium
+
+lint: ## formatting and lints
+	$(STEP) 'cargo fmt --check'
+	cargo fmt --all --check
+	$(STEP) 'cargo clippy'
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: ## unit, property and integration tests
+	$(STEP) 'cargo test'
+	cargo test --workspace --locked
+
+test-deploy: ## the Kubernetes manifests against the strict schemas
+	$(STEP) 'Kubernetes manifests'
+	tests/backends/kubeconform.sh deploy/kubernetes
+
+test-e2e: ## end to end: real SDK, real backends, real processes (needs test-deps once)
+	$(STEP) 'end to end'
+	cargo build --locked -p forebay
+	@. tests/backends/versions.sh && cd tests/e2e && "$$(tool_dir python)/bin/python" -m pytest $(PYTEST_ARGS)
+
+bench: ## CPU and memory per million spans, beside the Go collector where OTELCOL_BIN names one
+	cargo run --release -p forebay-bench -- $(BENCH_ARGS)

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# The pinned versions and where they are cached; sourced by install.sh, start.sh and the Makefile's recipes.
+JAEGER_VERSION=2.13.0 # module v1.76.0, pinned by jaeger-tool/go.mod and go.sum
+ZIPKIN_VERSION=3.5.1
+KUBECONFORM_VERSION=0.8.0
+KUBERNETES_VALIDATE_VERSION=1.37.0 # carries the Kubernetes JSON schemas
+K8S_VERSION=1.34.0
+
+FOREBAY_TESTKIT=${XDG_CACHE_HOME:-$HOME/.cache}/forebay-testkit
+BACKENDS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# The folder that a tool's pinned version is cached in.
+tool_dir() {
+    case $1 in
+        jaeger) echo "$FOREBAY_TESTKIT/jaeger-$JAEGER_VERSION" ;;
+        zipkin) echo "$FOREBAY_TESTKIT/zipkin-$ZIPKIN_VERSION" ;;
+        kubeconform) echo "$FOREBAY_TESTKIT/kubeconform-$KUBECONFORM_VERSION" ;;
+        k8s-schemas) echo "$FOREBAY_TESTKIT/k8s-schemas-$K8S_VERSION" ;;
+        # A changed requirement or interpreter is another environment.
+        python) echo "$FOREBAY_TESTKIT/python-$( (python3 --version; cat "$BACKENDS/../e2e/requirements.txt") | sha256sum | cut -c1-12)" ;;
+    esac
+}
+
+chromium_bin() {
+    local name
+    if [ -n "${CHROMIUM_BIN:-}" ]; then echo "$CHROMIUM_BIN"; return; fi
+    for name in chromium chromium-browser google-chrome; do
+        if command -v "$name"; then return; fi
+    done
+}
