@@ -64,6 +64,24 @@ impl Ack {
         self.split(parts, true)
     }
 
+    /// Undoes a split of which no branch has answered yet.
+    pub(crate) fn reunite(branches: Vec<Self>) -> Self {
+        let mut whole = Self::none();
+        for mut branch in branches {
+            match std::mem::replace(&mut branch.0, Target::None) {
+                Target::Branch(state) => {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let parent = std::mem::replace(&mut state.parent, Self::none());
+                    if !matches!(parent.0, Target::None) {
+                        whole = parent;
+                    }
+                }
+                target => whole = Self(target),
+            }
+        }
+        whole
+    }
+
     fn split(self, count: usize, all: bool) -> Vec<Self> {
         if matches!(self.0, Target::None) {
             return (0..count).map(|_| Self::none()).collect();

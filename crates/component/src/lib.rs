@@ -5,14 +5,17 @@
 
 mod ack;
 mod consumer;
+mod fan_out;
 mod lifecycle;
 mod payload;
 mod refusal;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use ack::{Ack, AckFuture, Outcome};
 pub use consumer::{Consumer, Refused};
+pub use fan_out::{Branch, FanOut};
 pub use lifecycle::{
     BuildError, BuildExporter, BuildExtension, BuildProcessor, BuildReceiver, Context, Drained, Exporter,
     ExporterFactory, Extension, ExtensionFactory, Factory, Info, Processor, ProcessorFactory, Receiver,
@@ -20,3 +23,4 @@ pub use lifecycle::{
 };
 pub use payload::{Origin, Payload, Signal};
 pub use refusal::{Reason, Refusal};
+pub use stage::{Entrance, deliver, queue_depth};

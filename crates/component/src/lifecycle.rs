@@ -29,7 +29,6 @@ impl Info {
 }
 
 /// A component type: what it is, and how to read its configuration into a plan.
-#[derive(Debug)]
 pub struct Factory<Plan: ?Sized> {
     /// What it is.
     pub info: Info,

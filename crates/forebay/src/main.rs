@@ -1,2 +1,37 @@
-//! The Forebay agent.
-fn main() {}
+//! The Forebay agent: `forebay --config FILE` runs it.
+
+mod cli;
+mod components;
+mod generate;
+mod inspect;
+mod run;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let outcome = match cli.command {
+        None => run::run(&cli.config),
+        Some(cli::Command::Run(args)) => run::run(&both(cli.config, args)),
+        Some(cli::Command::Validate(args)) => inspect::validate(&both(cli.config, args)),
+        Some(cli::Command::PrintConfig(args)) => {
+            inspect::print_config(&both(cli.config, args.config), args.mode)
+        }
+        Some(cli::Command::Components) => inspect::components(),
+        Some(cli::Command::Generate(args)) => generate::generate(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--config` is accepted before and after the command.
+fn both(mut before: cli::ConfigArgs, after: cli::ConfigArgs) -> cli::ConfigArgs {
+    before.config.extend(after.config);
+    before
+}

@@ -1,0 +1,73 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+/// OpenTelemetry pipeline agent: keeps the traces that matter and fans them out.
+#[derive(Parser)]
+#[command(name = "forebay", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Default)]
+pub struct ConfigArgs {
+    /// A configuration: a file, or file:PATH, env:NAME, yaml:TEXT. Give it several times to merge; later ones win.
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<String>,
+}
+
+/// What to do; without a command the agent runs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the agent.
+    Run(ConfigArgs),
+    /// Check a configuration and say everything that is wrong with it, without starting anything.
+    Validate(ConfigArgs),
+    /// Print the configuration as the agent sees it.
+    PrintConfig(PrintArgs),
+    /// List the component types of this build.
+    Components,
+    /// Send made-up agent-task traces to an OTLP endpoint, to see an agent work.
+    Generate(GenerateArgs),
+}
+
+/// What `print-config` prints.
+#[derive(Args)]
+pub struct PrintArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which view of the configuration.
+    #[arg(long, value_enum, default_value_t = PrintMode::Redacted)]
+    pub mode: PrintMode,
+}
+
+/// A view of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrintMode {
+    /// Components with every default filled in, secrets redacted.
+    Redacted,
+    /// The merged and expanded YAML, secrets included.
+    Unredacted,
+}
+
+/// What to generate.
+#[derive(Args)]
+pub struct GenerateArgs {
+    /// Where to send: the OTLP/gRPC address of an agent.
+    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "URL")]
+    pub endpoint: String,
+    /// Tasks started a second.
+    #[arg(long, default_value_t = 2.0, value_name = "TASKS")]
+    pub rate: f64,
+    /// When to stop, such as 30s or 5m; without it, at Ctrl-C.
+    #[arg(long, value_name = "DURATION", value_parser = forebay_config::duration::parse)]
+    pub duration: Option<Duration>,
+    /// Makes a run repeatable.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
