@@ -1,1 +1,36 @@
 //! The sans-IO tail sampler: policies, verdicts with reasons, the trace store.
+//!
+//! [`compile`] makes a [`PolicySet`] of the collector's `policies`. A [`Sampler`] is one shard: requests and the
+//! time go in, [`Action`]s and the next deadline come out. It knows no sockets, files, threads or clocks.
+
+mod compile;
+mod config;
+mod contexts;
+mod decided;
+mod decision;
+mod emit;
+mod evidence;
+mod index;
+mod ingest;
+mod leaf_set;
+mod policy;
+mod predicate;
+mod probabilistic;
+mod re2;
+mod sampler;
+mod segments;
+mod traces;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{POLICY_TYPES, PolicyError, compile};
+pub use config::{
+    AndConfig, BooleanAttributeConfig, DropConfig, LatencyConfig, NumericAttributeConfig, PolicyConfig,
+    ProbabilisticConfig, SamplerConfig, StatusCodeConfig, StringAttributeConfig,
+};
+pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
+pub use index::Shard;
+pub use policy::{PolicySet, PolicyVotes};
+pub use sampler::{Sampler, Stats};

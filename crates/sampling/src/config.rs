@@ -1,0 +1,198 @@
+//! What a user writes: the collector's policy keys, and the sampler's own settings.
+
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// One entry of `policies`, in the collector's flat shape: a name, a type, and the section named like the type.
+///
+/// Also the shape of the entries of `and_sub_policy` and `drop_sub_policy`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Shown in metrics and verdicts. Required and unique among `policies`; optional inside `and` and `drop`.
+    pub name: String,
+    /// The policy type: `always_sample`, `latency`, `numeric_attribute`, `probabilistic`, `status_code`,
+    /// `string_attribute`, `boolean_attribute`, `and` or `drop`.
+    pub r#type: String,
+    /// Settings of a `latency` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyConfig>,
+    /// Settings of a `numeric_attribute` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numeric_attribute: Option<NumericAttributeConfig>,
+    /// Settings of a `probabilistic` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probabilistic: Option<ProbabilisticConfig>,
+    /// Settings of a `status_code` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<StatusCodeConfig>,
+    /// Settings of a `string_attribute` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub string_attribute: Option<StringAttributeConfig>,
+    /// Settings of a `boolean_attribute` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boolean_attribute: Option<BooleanAttributeConfig>,
+    /// Settings of an `and` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub and: Option<AndConfig>,
+    /// Settings of a `drop` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop: Option<DropConfig>,
+
+    // Sections of the collector's policy types that are not supported yet. They are taken in so that
+    // the error names the policy type and what is supported, not only an unknown key.
+    #[serde(skip_serializing)]
+    pub(crate) rate_limiting: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) bytes_limiting: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) span_count: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) trace_state: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) ottl_condition: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) composite: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) not: Option<IgnoredAny>,
+}
+
+/// Keeps a trace that lasts longer than a threshold: latest end minus earliest start of its spans.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyConfig {
+    /// The trace must last longer than this, in milliseconds.
+    pub threshold_ms: i64,
+    /// And not longer than this, in milliseconds; 0 for no upper bound.
+    pub upper_threshold_ms: i64,
+}
+
+/// Keeps a trace that has a numeric attribute, on a span or a resource, inside a range.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NumericAttributeConfig {
+    /// The attribute's key.
+    pub key: String,
+    /// The smallest value that matches; unbounded when unset.
+    pub min_value: Option<i64>,
+    /// The largest value that matches; unbounded when unset.
+    pub max_value: Option<i64>,
+    /// Keep the trace when nothing in it matches.
+    pub invert_match: bool,
+}
+
+/// Keeps a share of all traces, chosen by a hash of the trace id.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbabilisticConfig {
+    /// Hashed before the trace id, so that layers of agents choose independently. Empty: `default-hash-seed`.
+    pub hash_salt: String,
+    /// The share to keep in percent: 0 or less keeps none, 100 or more keeps all.
+    pub sampling_percentage: f64,
+}
+
+/// Keeps a trace that has a span with one of the given status codes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusCodeConfig {
+    /// Any of `OK`, `ERROR`, `UNSET`.
+    pub status_codes: Vec<String>,
+}
+
+/// Keeps a trace that has a string attribute, on a span or a resource, with one of the given values.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StringAttributeConfig {
+    /// The attribute's key.
+    pub key: String,
+    /// The values to match exactly, or regular expressions with `enabled_regex_matching`.
+    pub values: Vec<String>,
+    /// Take `values` as regular expressions (RE2 syntax) that match anywhere in the attribute's value.
+    pub enabled_regex_matching: bool,
+    /// How many values remember their regular expression result; 0 for 128. Unused for exact values.
+    pub cache_max_size: i64,
+    /// Keep the trace when nothing in it matches.
+    pub invert_match: bool,
+}
+
+/// Keeps a trace that has a boolean attribute, on a span or a resource, with the given value.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BooleanAttributeConfig {
+    /// The attribute's key.
+    pub key: String,
+    /// The value to match.
+    pub value: bool,
+    /// Keep the trace when nothing in it matches.
+    pub invert_match: bool,
+}
+
+/// Keeps a trace when every sub-policy would.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AndConfig {
+    /// The policies that must all match.
+    pub and_sub_policy: Vec<PolicyConfig>,
+}
+
+/// Drops a trace when every sub-policy would keep it, whatever other policies say.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DropConfig {
+    /// The policies that must all match.
+    pub drop_sub_policy: Vec<PolicyConfig>,
+}
+
+/// The settings of one [`Sampler`](crate::Sampler), that is of one shard: whoever runs several shards
+/// divides counts and bytes among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplerConfig {
+    /// How long after its first span a trace is decided. The collector's default is 30 s.
+    pub decision_wait: Duration,
+    /// When set, a trace is decided this long after its root span if that is earlier.
+    pub decision_wait_after_root_received: Option<Duration>,
+    /// How many undecided traces are held; one more and the oldest is decided on what it has. At least 1.
+    pub num_traces: usize,
+    /// How many kept trace ids are remembered, so that their late spans are kept too. 0: as many as `num_traces`.
+    pub sampled_cache_size: usize,
+    /// How many dropped trace ids are remembered, so that their late spans are dropped too. 0: as many as `num_traces`.
+    pub non_sampled_cache_size: usize,
+    /// Stop at the first policy, in order, that keeps the trace: later policies are not counted as voting.
+    pub sample_on_first_match: bool,
+    /// At shutdown, drop undecided traces instead of deciding them on what they have.
+    pub drop_pending_traces_on_shutdown: bool,
+    /// Keep a trace as soon as no later span can change that: a policy matched that cannot stop matching,
+    /// and no drop policy can match any more. Its spans then stream through as they come.
+    ///
+    /// The same traces are kept as without; only the time, and with it possibly which of several matching
+    /// policies is named, differs. With `sample_on_first_match` the named policy is the same too: the
+    /// sampler then waits while a policy earlier in the order could still match.
+    pub early_keep: bool,
+    /// Bytes that held spans may take, headers and unfilled segments included. Beyond it the oldest traces
+    /// are decided on what they have.
+    pub memory_limit: Option<usize>,
+    /// The attribute whose value is reported as a trace's priority.
+    pub priority_key: String,
+    /// Priorities from the highest: the highest seen on a trace is reported. Others rank below these.
+    pub priority_order: Vec<String>,
+}
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self {
+            decision_wait: Duration::from_secs(30),
+            decision_wait_after_root_received: None,
+            num_traces: 50_000,
+            sampled_cache_size: 0,
+            non_sampled_cache_size: 0,
+            sample_on_first_match: false,
+            drop_pending_traces_on_shutdown: false,
+            early_keep: true,
+            memory_limit: None,
+            priority_key: "task.priority".to_owned(),
+            priority_order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which span and which value made a policy match: looked up when a verdict is reported, for kept traces
+//! and those a drop policy matched, so that nothing is noted per span.
+
+use std::sync::Arc;
+
+use forebay_otlp::traces::SpanView;
+
+use crate::contexts::Contexts;
+use crate::decision::Evidence;
+use crate::policy::{PolicySet, Term};
+use crate::predicate::{MatchCache, Place, Predicate};
+use crate::traces::Trace;
+use crate::walk;
+
+/// Longer names and values are cut in what is reported.
+const MAX_TEXT: usize = 256;
+
+/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by resource.
+pub(crate) fn find<'a>(
+    policies: &PolicySet,
+    policy: usize,
+    trace: &Trace,
+    records: impl Iterator<Item = (u32, &'a [u8])> + Clone,
+    contexts: &Contexts,
+    caches: &mut [MatchCache],
+) -> Option<Evidence> {
+    let terms = &policies.policies.get(policy)?.terms;
+    terms.iter().find_map(|term| match *term {
+        Term::Leaf { leaf, invert: false } => find_leaf(policies, leaf, records.clone(), contexts, caches),
+        Term::Latency { .. } => {
+            let millis = trace.facts.duration_nanos().unwrap_or(0) / 1_000_000;
+            Some(whole_trace("duration", format!("{millis}ms")))
+        }
+        Term::Share(share) => {
+            let percentage = policies.shares.get(share)?.percentage();
+            Some(whole_trace("sampling_percentage", percentage.to_string()))
+        }
+        Term::Always | Term::Leaf { .. } => None,
+    })
+}
+
+fn find_leaf<'a>(
+    policies: &PolicySet,
+    leaf: usize,
+    records: impl Iterator<Item = (u32, &'a [u8])>,
+    contexts: &Contexts,
+    caches: &mut [MatchCache],
+) -> Option<Evidence> {
+    let predicates = &policies.predicates;
+    let predicate = predicates.leaves.get(leaf)?;
+    for (resource, spans) in records {
+        if let Predicate::Attribute { key, .. } = predicate
+            && contexts.facts(resource).matched.contains(leaf)
+        {
+            let name = Arc::clone(&predicates.keys.get(*key)?.name);
+            let attributes = walk::resource_attributes(contexts.resource_header(resource));
+            let value = walk::first_value(attributes, name.as_bytes())?;
+            return Some(Evidence { span_id: None, key: name, value: shorten(value.to_string()) });
+        }
+        for span in crate::segments::spans(spans).map(SpanView::new) {
+            if let Some((key, value)) = on_span(policies, predicate, leaf, span, caches) {
+                return Some(Evidence { span_id: span.span_id().try_into().ok(), key, value });
+            }
+        }
+    }
+    None
+}
+
+fn on_span(
+    policies: &PolicySet,
+    predicate: &Predicate,
+    leaf: usize,
+    span: SpanView<'_>,
+    caches: &mut [MatchCache],
+) -> Option<(Arc<str>, String)> {
+    match predicate {
+        Predicate::Attribute { key, .. } => {
+            let name = &policies.predicates.keys.get(*key)?.name;
+            let value = walk::first_value(span.attributes(), name.as_bytes())?;
+            let matched = policies.predicates.leaf_matches(leaf, value, Place::Span, caches);
+            matched.then(|| (Arc::clone(name), shorten(value.to_string())))
+        }
+        Predicate::Status(codes) => {
+            let code = span.status().code();
+            let name = ["UNSET", "OK", "ERROR"].get(usize::try_from(code).ok()?)?;
+            (codes & (1 << code) != 0).then(|| ("status.code".into(), (*name).to_owned()))
+        }
+    }
+}
+
+fn whole_trace(key: &str, value: String) -> Evidence {
+    Evidence { span_id: None, key: key.into(), value }
+}
+
+/// Cuts text at a character boundary.
+pub(crate) fn shorten(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+/// Cuts text at a character boundary, without copying.
+pub(crate) fn short(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text)
+}

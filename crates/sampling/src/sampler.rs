@@ -1,0 +1,388 @@
+//! The sampler of one shard: spans and the time go in, actions and the next deadline come out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::SamplerConfig;
+use crate::contexts::Contexts;
+use crate::decided::{Decided, Remembered};
+use crate::decision::{Action, Decision, Reason, Trigger, Verdict};
+use crate::emit::{Emitter, Piece};
+use crate::evidence;
+use crate::index::{Index, Place};
+use crate::ingest::Scratch;
+use crate::policy::{PolicySet, PolicyVotes};
+use crate::predicate::MatchCache;
+use crate::segments::{RecordAt, Segments};
+use crate::traces::{Trace, Traces};
+
+/// The tail sampler of one shard. One owner, no locks, no clock: the time is passed in, as the duration
+/// since any fixed start. A time earlier than one seen before counts as that one.
+#[derive(Debug)]
+pub struct Sampler {
+    pub(crate) config: SamplerConfig,
+    pub(crate) policies: Arc<PolicySet>,
+    pub(crate) seed: u64,
+    pub(crate) now: u64,
+    wait: u64,
+    wait_after_root: Option<u64>,
+    pub(crate) index: Index,
+    pub(crate) traces: Traces,
+    /// Traces whose root has come: deadline, number and generation, in order of deadline.
+    root_due: VecDeque<(u64, u32, u32)>,
+    kept: Decided,
+    dropped: Decided,
+    pub(crate) segments: Segments,
+    pub(crate) contexts: Contexts,
+    pub(crate) caches: Vec<MatchCache>,
+    pub(crate) emitter: Emitter,
+    pub(crate) scratch: Scratch,
+    runs: Vec<RunKey>,
+    votes: Vec<PolicyVotes>,
+    pub(crate) stats: Stats,
+}
+
+/// A record of a trace about to be sent on.
+#[derive(Clone, Copy, Debug)]
+struct RunKey {
+    resource: u32,
+    scope: u32,
+    record: RecordAt,
+}
+
+/// Counts since the start, and what is held now. At all times
+/// `spans_accepted = spans_kept + spans_dropped + spans_held`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Undecided traces.
+    pub traces_held: usize,
+    /// Their spans.
+    pub spans_held: u64,
+    /// The encoded size of these.
+    pub bytes_held: u64,
+    /// Bytes of memory that the sampler takes, decision caches included.
+    pub memory: usize,
+    /// Traces whose first span came.
+    pub traces_new: u64,
+    /// Traces decided to keep.
+    pub traces_kept: u64,
+    /// Traces decided to drop.
+    pub traces_dropped: u64,
+    /// Traces decided before their time for want of room, kept or dropped.
+    pub traces_evicted: u64,
+    /// Spans that came, without invalid ones.
+    pub spans_accepted: u64,
+    /// Spans sent on, late ones included.
+    pub spans_kept: u64,
+    /// Spans discarded, late ones included.
+    pub spans_dropped: u64,
+    /// Spans that came after their trace was kept.
+    pub spans_late_kept: u64,
+    /// Spans that came after their trace was dropped.
+    pub spans_late_dropped: u64,
+    /// Spans left out because their trace id has not 16 bytes; receivers let none through.
+    pub spans_invalid: u64,
+}
+
+/// A tick decides no more traces once it has sent on this many requests: the rest is due at once.
+const REQUESTS_PER_TICK: usize = 16;
+
+impl Sampler {
+    /// A sampler without traces. `seed` should be random and secret, and the same for all shards of a processor.
+    #[must_use]
+    pub fn new(mut config: SamplerConfig, policies: Arc<PolicySet>, seed: u64) -> Self {
+        config.num_traces = config.num_traces.clamp(1, u32::MAX as usize - 1);
+        let remembered = |size: usize| if size == 0 { config.num_traces } else { size };
+        let segment_bytes =
+            config.memory_limit.map_or(1 << 20, |limit| (limit / 16).clamp(64 << 10, 1 << 20));
+        Self {
+            wait: nanos(config.decision_wait),
+            wait_after_root: config.decision_wait_after_root_received.map(nanos),
+            kept: Decided::new(remembered(config.sampled_cache_size)),
+            dropped: Decided::new(remembered(config.non_sampled_cache_size)),
+            config,
+            seed,
+            now: 0,
+            index: Index::new(seed),
+            traces: Traces::new(),
+            root_due: VecDeque::new(),
+            segments: Segments::new(segment_bytes),
+            contexts: Contexts::new(seed),
+            caches: policies.predicates.caches(seed),
+            emitter: Emitter::default(),
+            scratch: Scratch::new(policies.predicates.keys.len()),
+            runs: Vec::new(),
+            votes: vec![PolicyVotes::default(); policies.policies.len()],
+            stats: Stats::default(),
+            policies,
+        }
+    }
+
+    /// Decides the traces whose time has come. Stops early when that makes much to send on at once:
+    /// [`Self::next_deadline`] is then not after `now`.
+    pub fn tick(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.advance(now);
+        let mut sent = Sent::new(out);
+        while sent.below(out, REQUESTS_PER_TICK)
+            && let Some((at, trigger)) = self.due()
+        {
+            self.decide(at, trigger, out);
+        }
+        self.emitter.flush(out);
+    }
+
+    /// When [`Self::tick`] has something to do next; none without undecided traces.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let (_, oldest) = self.traces.oldest()?;
+        let waited = oldest.first_seen.saturating_add(self.wait);
+        let rooted = self.root_due.front().map_or(u64::MAX, |&(deadline, ..)| deadline);
+        Some(Duration::from_nanos(waited.min(rooted)))
+    }
+
+    /// Shutdown: decides undecided traces on what they have, or drops them if so configured.
+    /// True when there are more: send on what came out and call again.
+    #[must_use = "true means that traces are left: call again"]
+    pub fn flush(&mut self, now: Duration, out: &mut Vec<Action>) -> bool {
+        self.advance(now);
+        let mut sent = Sent::new(out);
+        while sent.below(out, REQUESTS_PER_TICK)
+            && let Some((at, _)) = self.traces.oldest()
+        {
+            self.decide(at, Trigger::Shutdown, out);
+        }
+        self.emitter.flush(out);
+        self.traces.held() > 0
+    }
+
+    /// Counts and sizes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let parts = [
+            self.segments.memory(),
+            self.contexts.memory(),
+            self.traces.memory(),
+            self.index.memory(),
+            self.kept.memory(),
+            self.dropped.memory(),
+        ];
+        Stats { traces_held: self.traces.held(), memory: parts.iter().sum(), ..self.stats }
+    }
+
+    /// Each policy's votes, in the order of [`PolicySet::names`].
+    #[must_use]
+    pub fn votes(&self) -> &[PolicyVotes] {
+        &self.votes
+    }
+
+    /// The policies it decides by.
+    #[must_use]
+    pub fn policies(&self) -> &Arc<PolicySet> {
+        &self.policies
+    }
+
+    pub(crate) fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(nanos(now));
+    }
+
+    /// Makes an entry for a trace seen for the first time, and room for it before.
+    pub(crate) fn new_trace(&mut self, id: [u8; 16], out: &mut Vec<Action>) -> u32 {
+        if self.traces.held() >= self.config.num_traces
+            && let Some((oldest, _)) = self.traces.oldest()
+        {
+            self.decide(oldest, Trigger::EvictedNumTraces, out);
+        }
+        let at = self.traces.push_newest(Trace {
+            id,
+            first_seen: self.now,
+            spans: 0,
+            bytes: 0,
+            facts: Default::default(),
+            last_record: RecordAt::NONE,
+            priority: None,
+            root_name: None,
+            service_name: None,
+            has_root: false,
+        });
+        self.index.set(id, Place::Held(at));
+        self.stats.traces_new += 1;
+        at
+    }
+
+    /// A root span has come for the first time: the trace may be due earlier.
+    pub(crate) fn root_received(&mut self, at: u32) {
+        if let Some(wait) = self.wait_after_root
+            && wait < self.wait
+        {
+            self.root_due.push_back((self.now.saturating_add(wait), at, self.traces.generation(at)));
+        }
+    }
+
+    /// Decides the oldest traces until what is held fits the memory limit.
+    pub(crate) fn fit_memory(&mut self, out: &mut Vec<Action>) {
+        let Some(limit) = self.config.memory_limit else { return };
+        while self.segments.in_use() + self.contexts.memory() + self.traces.in_use() > limit
+            && let Some((oldest, _)) = self.traces.oldest()
+        {
+            self.decide(oldest, Trigger::EvictedMemory, out);
+        }
+    }
+
+    /// What is remembered of a decided trace, which counts as a use.
+    pub(crate) fn recall(&mut self, place: Place) -> Option<(Verdict, Remembered)> {
+        match place {
+            Place::Held(_) => None,
+            Place::Kept(at) => Some((Verdict::Kept, self.kept.touch(at))),
+            Place::Dropped(at) => Some((Verdict::Dropped, self.dropped.touch(at))),
+        }
+    }
+
+    fn due(&mut self) -> Option<(u32, Trigger)> {
+        while let Some(&(deadline, at, generation)) = self.root_due.front()
+            && deadline <= self.now
+        {
+            self.root_due.pop_front();
+            if self.traces.get(at).is_some() && self.traces.generation(at) == generation {
+                return Some((at, Trigger::RootReceived));
+            }
+        }
+        let (at, oldest) = self.traces.oldest()?;
+        (oldest.first_seen.saturating_add(self.wait) <= self.now).then_some((at, Trigger::DecisionWait))
+    }
+
+    /// Decides a trace on what it has, sends it on or discards it, and remembers the verdict.
+    pub(crate) fn decide(&mut self, at: u32, trigger: Trigger, out: &mut Vec<Action>) {
+        let Some(trace) = self.traces.remove(at) else { return };
+        let (verdict, reason, policy) =
+            if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
+                (Verdict::Dropped, Reason::DroppedAtShutdown, None)
+            } else {
+                let first_match = self.config.sample_on_first_match;
+                self.policies.decide(&trace.id, &trace.facts, first_match, trace.spans, &mut self.votes)
+            };
+        self.collect_runs(trace.last_record);
+        let evidence = policy.and_then(|policy| {
+            let records = self.runs.iter().map(|run| (run.resource, self.segments.get(run.record).spans));
+            evidence::find(&self.policies, policy, &trace, records, &self.contexts, &mut self.caches)
+        });
+        if verdict == Verdict::Kept {
+            self.send_runs(out);
+        }
+        for run in self.runs.drain(..) {
+            self.segments.release(run.record);
+            self.contexts.release_scope(run.scope);
+        }
+        self.remember(&trace, verdict, policy, trigger);
+        self.count(&trace, verdict, trigger);
+        let name = |policy: usize| self.policies.policies.get(policy).map(|policy| Arc::clone(&policy.name));
+        out.push(Action::Decided(Box::new(Decision {
+            trace_id: trace.id,
+            verdict,
+            reason,
+            trigger,
+            policy: policy.and_then(name),
+            evidence,
+            spans: trace.spans,
+            bytes: trace.bytes,
+            first_seen: Duration::from_nanos(trace.first_seen),
+            decided_at: Duration::from_nanos(self.now),
+            duration: trace.facts.duration(),
+            root_name: trace.root_name,
+            service_name: trace.service_name,
+            priority: trace.priority.map(|(_, value)| value),
+        })));
+    }
+
+    /// The records of a trace in order of arrival, grouped by resource and scope.
+    fn collect_runs(&mut self, last: RecordAt) {
+        self.runs.clear();
+        let mut next = last;
+        while next != RecordAt::NONE {
+            let record = self.segments.get(next);
+            let resource = self.contexts.resource_of(record.scope);
+            self.runs.push(RunKey { resource, scope: record.scope, record: next });
+            next = record.previous;
+        }
+        self.runs.reverse();
+        self.runs.sort_by_key(|run| (run.resource, run.scope));
+    }
+
+    fn send_runs(&mut self, out: &mut Vec<Action>) {
+        let (segments, contexts) = (&self.segments, &self.contexts);
+        let piece = |run: &RunKey| Piece {
+            resource: run.resource,
+            scope: run.scope,
+            resource_header: contexts.resource_header(run.resource),
+            scope_header: contexts.scope_header(run.scope),
+            spans: segments.get(run.record).spans,
+        };
+        self.emitter.write(&self.runs, piece, out);
+    }
+
+    fn remember(&mut self, trace: &Trace, verdict: Verdict, policy: Option<usize>, trigger: Trigger) {
+        let early = trigger == Trigger::EarlyKeep;
+        let item = Remembered {
+            id: trace.id,
+            decided_at: self.now,
+            policy: policy.and_then(|policy| u32::try_from(policy).ok()).unwrap_or(u32::MAX),
+            streams_until: if early { trace.first_seen.saturating_add(self.wait) } else { 0 },
+        };
+        let (place, forgotten) = match verdict {
+            Verdict::Kept => {
+                let (at, forgotten) = self.kept.insert(item);
+                (Place::Kept(at), forgotten)
+            }
+            Verdict::Dropped => {
+                let (at, forgotten) = self.dropped.insert(item);
+                (Place::Dropped(at), forgotten)
+            }
+        };
+        if let Some(forgotten) = forgotten {
+            self.index.remove(&forgotten);
+        }
+        self.index.set(trace.id, place);
+    }
+
+    fn count(&mut self, trace: &Trace, verdict: Verdict, trigger: Trigger) {
+        let stats = &mut self.stats;
+        stats.spans_held -= trace.spans;
+        stats.bytes_held -= trace.bytes;
+        match verdict {
+            Verdict::Kept => {
+                stats.traces_kept += 1;
+                stats.spans_kept += trace.spans;
+            }
+            Verdict::Dropped => {
+                stats.traces_dropped += 1;
+                stats.spans_dropped += trace.spans;
+            }
+        }
+        if matches!(trigger, Trigger::EvictedNumTraces | Trigger::EvictedMemory) {
+            stats.traces_evicted += 1;
+        }
+    }
+}
+
+/// Counts the requests among the actions pushed since it was made.
+struct Sent {
+    looked_at: usize,
+    requests: usize,
+}
+
+impl Sent {
+    fn new(out: &[Action]) -> Self {
+        Self { looked_at: out.len(), requests: 0 }
+    }
+
+    fn below(&mut self, out: &[Action], limit: usize) -> bool {
+        let new = out.get(self.looked_at..).unwrap_or_default();
+        self.requests += new.iter().filter(|action| matches!(action, Action::Emit(_))).count();
+        self.looked_at = out.len();
+        self.requests < limit
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

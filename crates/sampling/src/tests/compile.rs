@@ -1,0 +1,174 @@
+//! What configurations are refused, and where the error points.
+
+use super::support::policies;
+use crate::compile;
+
+/// Path and message of every error.
+fn errors(json: &str) -> Vec<(String, String)> {
+    match compile(&policies(json)) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| (error.path.join("."), error.message)).collect(),
+    }
+}
+
+#[track_caller]
+fn refused(json: &str, path: &str, message: &str) {
+    let errors = errors(json);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].0, path, "{errors:?}");
+    assert!(errors[0].1.contains(message), "{errors:?}");
+}
+
+#[test]
+fn errors_say_what_is_wrong_and_where() {
+    refused("[]", "", "the list is empty");
+    refused(r#"[{"type": "always_sample"}]"#, "0.name", "needs a name");
+    refused(
+        r#"[{"name": "a", "type": "always_sample"}, {"name": "a", "type": "always_sample"}]"#,
+        "1.name",
+        "duplicate policy name \"a\"",
+    );
+    refused(r#"[{"name": "a"}]"#, "0.type", "needs a type; supported: always_sample, latency");
+    refused(
+        r#"[{"name": "a", "type": "sometimes"}]"#,
+        "0.type",
+        "unknown policy type \"sometimes\"; supported:",
+    );
+    refused(
+        r#"[{"name": "a", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 5}}]"#,
+        "0.type",
+        "policy type \"rate_limiting\" is not supported here; supported:",
+    );
+    refused(r#"[{"name": "a", "type": "string_attribute"}]"#, "0.string_attribute", "is missing");
+    refused(
+        r#"[{"name": "a", "type": "always_sample", "latency": {"threshold_ms": 5}}]"#,
+        "0.latency",
+        "does not belong to a policy of type \"always_sample\"",
+    );
+    refused(
+        r#"[{"name": "a", "type": "string_attribute", "string_attribute": {"key": "k", "values": []}}]"#,
+        "0.string_attribute.values",
+        "no value",
+    );
+    refused(
+        r#"[{"name": "a", "type": "string_attribute", "string_attribute": {"values": ["x"]}}]"#,
+        "0.string_attribute.key",
+        "is missing",
+    );
+    refused(
+        r#"[{"name": "a", "type": "string_attribute",
+            "string_attribute": {"key": "k", "values": ["ok", "(a"], "enabled_regex_matching": true}}]"#,
+        "0.string_attribute.values.1",
+        "invalid regular expression `(a`",
+    );
+    refused(
+        r#"[{"name": "a", "type": "status_code", "status_code": {"status_codes": ["ERROR", "BAD"]}}]"#,
+        "0.status_code.status_codes.1",
+        "unknown status code \"BAD\", supported: OK, ERROR, UNSET",
+    );
+    refused(
+        r#"[{"name": "a", "type": "status_code", "status_code": {"status_codes": []}}]"#,
+        "0.status_code.status_codes",
+        "the list is empty",
+    );
+    refused(
+        r#"[{"name": "a", "type": "numeric_attribute",
+            "numeric_attribute": {"key": "k", "min_value": 5, "max_value": 4}}]"#,
+        "0.numeric_attribute.max_value",
+        "is below min_value",
+    );
+    refused(r#"[{"name": "a", "type": "and"}]"#, "0.and", "is missing");
+    refused(
+        r#"[{"name": "a", "type": "and", "and": {"and_sub_policy": []}}]"#,
+        "0.and.and_sub_policy",
+        "the list is empty",
+    );
+    refused(
+        r#"[{"name": "a", "type": "drop", "drop": {"drop_sub_policy": []}}]"#,
+        "0.drop.drop_sub_policy",
+        "the list is empty",
+    );
+    refused(
+        r#"[{"name": "a", "type": "drop", "drop": {"drop_sub_policy": [{"type": "always_sample"}, {"type": "and"}]}}]"#,
+        "0.drop.drop_sub_policy.1.type",
+        "policy type \"and\" is not supported here",
+    );
+}
+
+#[test]
+fn a_percentage_must_be_finite() {
+    let mut config = policies(r#"[{"name": "a", "type": "probabilistic", "probabilistic": {}}]"#);
+    assert!(compile(&config).is_ok());
+    config[0].probabilistic.as_mut().unwrap().sampling_percentage = f64::NAN;
+    let errors = compile(&config).unwrap_err();
+    assert_eq!(errors[0].path, ["0", "probabilistic", "sampling_percentage"]);
+    assert!(errors[0].to_string().starts_with("policies::0::probabilistic::sampling_percentage: "));
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    let all =
+        errors(r#"[{"type": "nope"}, {"name": "b", "type": "latency", "and": {"and_sub_policy": []}}]"#);
+    let paths: Vec<&str> = all.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["0.name", "0.type", "1.and"]);
+}
+
+#[test]
+fn unknown_keys_are_errors() {
+    for json in [
+        r#"[{"name": "a", "type": "latency", "latency": {"threshold": 5}}]"#,
+        r#"[{"name": "a", "type": "latency", "latencies": {}}]"#,
+    ] {
+        assert!(serde_json::from_str::<Vec<crate::PolicyConfig>>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn drop_policies_are_evaluated_first() {
+    let set = compile(&policies(
+        r#"[{"name": "a", "type": "always_sample"}, {"name": "b", "type": "always_sample"},
+            {"name": "c", "type": "drop", "drop": {"drop_sub_policy": [{"type": "always_sample"}]}}]"#,
+    ));
+    let names: Vec<String> = set.unwrap().names().map(ToString::to_string).collect();
+    assert_eq!(names, ["c", "a", "b"]);
+}
+
+#[test]
+fn go_patterns_keep_their_meaning() {
+    let matches = |pattern: &str, text: &str| {
+        let translated = crate::re2::translate(pattern).unwrap();
+        regex::bytes::Regex::new(&translated).unwrap().is_match(text.as_bytes())
+    };
+    for (pattern, text, expected) in [
+        (r"^\d+$", "12", true),
+        (r"^\d+$", "\u{0661}", false),
+        (r"^\w$", "é", false),
+        (r"^\W$", "é", true),
+        (r"^[\w-]+$", "a-b", true),
+        (r"^[^\s]+$", "a b", false),
+        (r"^[\D]$", "x", true),
+        (r"\bfoo\b", "a foo b", true),
+        (r"\bfoo\b", "xfoo", false),
+        (r"^.$", "é", true),
+        ("^[[]$", "[", true),
+        ("^[a&&b]+$", "&", true),
+        ("^[]a]+$", "]a", true),
+        ("^[^]a]+$", "]", false),
+        ("^[[:alpha:]]+$", "abc", true),
+        ("^[[:^alpha:]]+$", "abc", false),
+        (r"^\Qa.b\E$", "a.b", true),
+        (r"^\Qa.b\E$", "axb", false),
+        (r"\Qa+", "a+", true),
+        ("(?i)^ABC$", "abc", true),
+        (r"^\x41\pL$", "Aé", true),
+        (r"^\[x\]$", "[x]", true),
+        (r"^[\]]$", "]", true),
+        ("^a{2}$", "aa", true),
+        ("^[a-c]+$", "abc", true),
+    ] {
+        assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
+    }
+    for pattern in ["a\\", r"\C", r"\B"] {
+        assert!(crate::re2::translate(pattern).is_err(), "{pattern}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Reading spans and resources for policies: one pass each, the first attribute of a key counts.
+
+use std::sync::Arc;
+
+use forebay_otlp::traces::{AnyValueView, KeyValueView, ResourceSpansView, SpanField, SpanView};
+
+use crate::contexts::ResourceFacts;
+use crate::evidence::short;
+use crate::leaf_set::LeafSet;
+use crate::policy::PolicySet;
+use crate::predicate::{MatchCache, Place, Value};
+
+/// What one pass over a span found.
+#[derive(Debug, Default)]
+pub(crate) struct SpanFacts<'a> {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The span's name, if it has no parent.
+    pub(crate) root_name: Option<&'a str>,
+    pub(crate) priority: Option<&'a [u8]>,
+}
+
+/// Which keys were met on the span or resource at hand: stamps, so that nothing is cleared in between.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    stamps: Vec<u32>,
+    now: u32,
+}
+
+impl Seen {
+    pub(crate) fn new(keys: usize) -> Self {
+        Self { stamps: vec![0; keys], now: 0 }
+    }
+
+    fn next(&mut self) {
+        self.now = self.now.wrapping_add(1);
+        if self.now == 0 {
+            self.stamps.fill(0);
+            self.now = 1;
+        }
+    }
+
+    /// True the first time.
+    fn first(&mut self, key: usize) -> bool {
+        self.stamps.get_mut(key).is_some_and(|stamp| std::mem::replace(stamp, self.now) != self.now)
+    }
+}
+
+/// The trace id of a span, if it has 16 bytes. The first field of a span is its trace id as SDKs write it.
+#[inline]
+pub(crate) fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
+    match span.fields().next() {
+        Some(SpanField::TraceId(id)) => id.try_into().ok(),
+        _ => span.trace_id().try_into().ok(),
+    }
+}
+
+/// Walks a span once and adds what it matches to `matched`.
+pub(crate) fn span<'a>(
+    span: SpanView<'a>,
+    policies: &PolicySet,
+    priority_key: &[u8],
+    caches: &mut [MatchCache],
+    seen: &mut Seen,
+    matched: &mut LeafSet,
+) -> SpanFacts<'a> {
+    let mut facts = SpanFacts::default();
+    let (mut status, mut name, mut is_root) = (0, "", true);
+    seen.next();
+    for field in span.fields() {
+        match field {
+            SpanField::Start(nanos) => facts.start = nanos,
+            SpanField::End(nanos) => facts.end = nanos,
+            SpanField::ParentSpanId(id) => is_root = id.iter().all(|&byte| byte == 0),
+            SpanField::Name(text) => name = text,
+            SpanField::Status(view) => status = view.code(),
+            SpanField::Attribute(attribute) => {
+                let key = attribute.key_bytes();
+                if key == priority_key && facts.priority.is_none() {
+                    facts.priority = text(attribute);
+                }
+                if let Some(key) = policies.predicates.find_key(key)
+                    && seen.first(key)
+                {
+                    policies.predicates.eval(key, value(attribute), Place::Span, caches, matched);
+                }
+            }
+            _ => {}
+        }
+    }
+    policies.predicates.eval_status(i64::from(status), matched);
+    facts.root_name = is_root.then_some(name);
+    facts
+}
+
+/// What a resource says about all its spans.
+pub(crate) fn resource(
+    header: &[u8],
+    policies: &PolicySet,
+    rank: impl Fn(&[u8]) -> (u32, Arc<str>),
+    priority_key: &[u8],
+    caches: &mut [MatchCache],
+    seen: &mut Seen,
+) -> ResourceFacts {
+    let mut facts = ResourceFacts::default();
+    seen.next();
+    for attribute in resource_attributes(header) {
+        let key = attribute.key_bytes();
+        if key == b"service.name" && facts.service_name.is_none() {
+            facts.service_name = text(attribute).map(|name| short(&String::from_utf8_lossy(name)).into());
+        }
+        if key == priority_key && facts.priority.is_none() {
+            facts.priority = text(attribute).map(&rank);
+        }
+        if let Some(key) = policies.predicates.find_key(key)
+            && seen.first(key)
+        {
+            let value = value(attribute);
+            policies.predicates.eval(key, value, Place::Resource, caches, &mut facts.matched);
+        }
+    }
+    facts
+}
+
+/// The attributes of the resource in a header of `ResourceSpans`.
+pub(crate) fn resource_attributes(header: &[u8]) -> impl Iterator<Item = KeyValueView<'_>> {
+    ResourceSpansView::new(header).resource().attributes()
+}
+
+/// The value of the first attribute named `key`.
+pub(crate) fn first_value<'a>(
+    mut attributes: impl Iterator<Item = KeyValueView<'a>>,
+    key: &[u8],
+) -> Option<Value<'a>> {
+    attributes.find(|attribute| attribute.key_bytes() == key).map(value)
+}
+
+fn text(attribute: KeyValueView<'_>) -> Option<&[u8]> {
+    match attribute.value() {
+        AnyValueView::Str(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+fn value(attribute: KeyValueView<'_>) -> Value<'_> {
+    match attribute.value() {
+        AnyValueView::Str(text) => Value::Str(text.as_bytes()),
+        AnyValueView::Bool(value) => Value::Bool(value),
+        AnyValueView::Int(value) => Value::Int(value),
+        AnyValueView::Double(value) => Value::Double(value),
+        _ => Value::Other,
+    }
+}
