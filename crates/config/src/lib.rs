@@ -14,6 +14,7 @@ mod secret;
 mod source;
 mod spec;
 mod suggest;
+mod unsupported;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
@@ -25,3 +26,7 @@ pub use secret::{REDACTED, Secret};
 pub use source::Source;
 pub use spec::{Components, DEFAULT_SHUTDOWN_TIMEOUT, Located, Pipeline, Service, Spec, load};
 pub use suggest::nearest;
+pub use unsupported::{Unsupported, refuse_unsupported};
+
+#[cfg(test)]
+mod tests;
