@@ -3,6 +3,8 @@
 //! A request is [validated](traces::validate) once where it enters; from then on [`traces`] views read only the
 //! fields somebody asks for, and [`splice`] moves spans as byte slices, so nothing that is only carried is decoded.
 
+pub mod json;
+pub mod response;
 pub mod splice;
 pub mod traces;
 mod wire;

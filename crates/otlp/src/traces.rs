@@ -14,3 +14,6 @@ pub use groups::{ResourceSpansView, ResourceView, ScopeSpansView, ScopeView, Tra
 pub use span::{EventView, LinkView, SpanField, SpanFields, SpanView, StatusView};
 pub use validate::{IdError, InvalidSpans, RequestStats, check_ids, validate};
 pub use value::{AnyValueView, ArrayView, KeyValueView, KvListView};
+
+#[cfg(test)]
+mod tests;

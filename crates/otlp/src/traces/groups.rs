@@ -100,11 +100,6 @@ impl<'a> ResourceView<'a> {
         self.message.last_number(resource::DROPPED_ATTRIBUTES_COUNT) as u32
     }
 
-    /// The bodies of the entity references.
-    pub(crate) fn entity_refs(self) -> impl Iterator<Item = &'a [u8]> {
-        self.message.repeated(resource::ENTITY_REFS)
-    }
-
     /// The message's body; only its first piece in the odd request that gives a resource in pieces.
     pub fn bytes(self) -> &'a [u8] {
         self.message.first_piece()

@@ -40,8 +40,8 @@ impl<'a> KeyValueView<'a> {
         AnyValueView::of(self.parts().1)
     }
 
-    /// Whether there is a value at all, be it an empty one.
-    pub(crate) fn has_value(self) -> bool {
+    /// Whether a value is given, be it an empty one.
+    pub fn has_value(self) -> bool {
         Fields::new(self.body).any(|field| field.key == key_value::VALUE)
     }
 
@@ -94,7 +94,7 @@ impl<'a> AnyValueView<'a> {
     }
 
     #[inline]
-    fn of(message: Merged<'a>) -> Self {
+    pub(crate) fn of(message: Merged<'a>) -> Self {
         message.as_whole().and_then(Self::lone).unwrap_or_else(|| Self::merge(message))
     }
 

@@ -1,0 +1,16 @@
+//! The crate against prost and opentelemetry-proto: on every request the two must agree.
+#![allow(clippy::expect_used)] // clippy.toml allows it in test functions, not in their helpers
+
+mod generate;
+mod json;
+mod reference;
+mod splicing;
+mod views;
+
+use proptest::prelude::*;
+
+/// Any valid request.
+fn requests() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..1500)
+        .prop_map(|entropy| generate::request(&mut generate::Entropy::new(&entropy)))
+}
