@@ -8,6 +8,7 @@ from harness import agent as agent_module
 from harness import backends
 from harness.agent import Agent
 from harness.emit import Emitter
+from harness.sink import Sink
 
 
 def _tempo_in_use():
@@ -89,6 +90,14 @@ def start_module_agent(tmp_path_factory):
     """The same for all tests of a module."""
     with contextlib.ExitStack() as stack:
         yield lambda exporters, **settings: stack.enter_context(_running(tmp_path_factory.mktemp("agent"), exporters, **settings))
+
+
+@pytest.fixture(scope="module")
+def sink():
+    """A receiving end in this process, for tests that ask what left the agent and need no backend for it."""
+    one = Sink()
+    yield one
+    one.close()
 
 
 @pytest.fixture(params=["grpc", "http"])

@@ -109,6 +109,13 @@ class Agent:
         assert code == 0, f"the agent ended with {code}:\n{self.log[-4000:]}"
         assert "panicked" not in self.log, self.log[-4000:]
 
+    def begin_stop(self):
+        """SIGTERM, without waiting for the end."""
+        self._process.begin_stop()
+
+    def has_ended(self):
+        return self._process.has_ended()
+
     def kill(self):
         if self._process is not None:
             self._process.kill()

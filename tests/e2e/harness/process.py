@@ -35,10 +35,17 @@ class Process:
             self._child.kill()
         self._child.wait()
 
-    def terminate(self, timeout=30):
-        """Asks it to stop (SIGTERM); its exit code."""
-        if self._child.poll() is None:
+    def has_ended(self):
+        return self._child.poll() is not None
+
+    def begin_stop(self):
+        """Asks it to stop (SIGTERM)."""
+        if not self.has_ended():
             self._child.send_signal(signal.SIGTERM)
+
+    def terminate(self, timeout=30):
+        """Asks it to stop; its exit code."""
+        self.begin_stop()
         return self.wait(timeout)
 
     def wait(self, timeout=30):

@@ -69,10 +69,10 @@ class GrpcClient:
     def export(self, message, timeout=10):
         return self._stub.Export(message, timeout=timeout)
 
-    def send_bytes(self, body, compression=None, timeout=30):
+    def send_bytes(self, body, compression=None, timeout=30, metadata=None):
         """Sends what may be no message at all: the RpcError it was answered with, or None."""
         try:
-            self._bytes(body, compression=compression, timeout=timeout)
+            self._bytes(body, compression=compression, timeout=timeout, metadata=metadata)
         except grpc.RpcError as refused:
             return refused
         return None

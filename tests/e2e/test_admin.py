@@ -1,0 +1,105 @@
+"""What the agent says about itself: health, readiness, metrics, status."""
+
+import statistics
+import threading
+import time
+
+import pytest
+import requests
+
+from harness import checks, raw
+from harness.wait import until
+
+PATHS = ["/health", "/ready", "/metrics", "/status"]
+
+
+@pytest.fixture(scope="module")
+def agent(start_module_agent, sink):
+    return start_module_agent(sink.exporters)
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_alive_and_ready(agent, path):
+    assert requests.get(agent.admin + path, timeout=5).status_code == 200
+
+
+def test_the_health_check_extension(agent):
+    assert requests.get(f"http://127.0.0.1:{agent.health_check_port}/", timeout=5).status_code == 200
+
+
+def test_metrics_keep_the_collectors_names(agent, emitter):
+    sdk = emitter(agent, "grpc")
+    sent = [sdk.task(priority="critical"), sdk.task(priority="low")]
+    sdk.flush()
+    spans = {one.kept: len(one.spans) for one in sent}
+    checks.exported(agent, "otlp_grpc/sink", spans[True])
+    checks.decided(agent, 2)
+    assert agent.metric("otelcol_receiver_accepted_spans", receiver="otlp", transport="grpc") == sum(spans.values())
+    assert agent.metric("otelcol_exporter_queue_capacity", exporter="otlp_grpc/sink") > 0
+    assert agent.metric("otelcol_processor_tail_sampling_count_traces_sampled", policy="important-tasks", sampled="true") == 1
+
+
+def test_metrics_are_openmetrics_on_request(agent):
+    answer = requests.get(f"{agent.admin}/metrics", timeout=5)
+    assert answer.headers["Content-Type"].startswith(("text/plain", "application/openmetrics-text"))
+
+
+def test_status_names_every_component(agent):
+    status = requests.get(f"{agent.admin}/status", timeout=5).json()
+    text = str(status)
+    for named in ("otlp", "tail_sampling", "batch", "otlp_grpc/sink", "traces"):
+        assert named in text, f"{named} is in the status: {text}"
+    assert status["version"]
+
+
+def test_a_failing_exporter_is_said_in_the_status(start_agent, sink):
+    agent = start_agent({**sink.exporters, "otlp_grpc/nobody": {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}})
+    client = raw.GrpcClient(agent.grpc)
+    client.export(raw.kept_request()[1])
+    client.close()
+    until(lambda: "onnect" in requests.get(f"{agent.admin}/status", timeout=5).text, "the status has the exporter's last error")
+
+
+def test_answers_come_quickly_under_load(agent):
+    """Under 10 ms each (the median, so that this machine's own pauses do not count)."""
+    trace_ids = [raw.new_trace_id() for _ in range(100)]
+    body = raw.request(*(raw.span(trace_id, attributes={"task.priority": "low"}) for trace_id in trace_ids for _ in range(20))).SerializeToString()
+    stop = threading.Event()
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                session.post(f"{agent.http}/v1/traces", data=body, headers=raw.PROTOBUF, timeout=30)
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    try:
+        with requests.Session() as session:
+            for path in PATHS:
+                took = []
+                for _ in range(40):
+                    started = time.perf_counter()
+                    assert session.get(agent.admin + path, timeout=5).status_code == 200
+                    took.append(time.perf_counter() - started)
+                assert statistics.median(took) < 0.010, f"{path}: {statistics.median(took) * 1000:.1f} ms"
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_not_ready_while_draining(start_agent, sink):
+    """The exporter cannot deliver, so the stop takes its time: meanwhile the agent lives, and is not ready."""
+    agent = start_agent({"otlp_grpc/nobody": {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}})
+    client = raw.GrpcClient(agent.grpc)
+    client.export(raw.kept_request()[1])
+    client.close()
+    until(lambda: agent.metric("otelcol_exporter_queue_size", exporter="otlp_grpc/nobody") is not None, "the queue is there")
+    agent.begin_stop()
+
+    def draining():
+        try:
+            return requests.get(f"{agent.admin}/ready", timeout=5).status_code == 503
+        except requests.ConnectionError:
+            return agent.has_ended()  # it had nothing to wait for
+
+    until(draining, "the agent says that it is draining")
