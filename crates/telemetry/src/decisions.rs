@@ -13,6 +13,8 @@ pub struct DecisionRecord {
     pub verdict: &'static str,
     /// The reason's name; the same as the metric label.
     pub reason: &'static str,
+    /// What made it be decided now: the wait was over, a policy settled it early, there was no more room.
+    pub trigger: &'static str,
     /// The policy that decided, if one did.
     pub policy: Option<String>,
     /// What decided, in words: the attribute and its value, the status, the duration.

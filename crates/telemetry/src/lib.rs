@@ -3,16 +3,24 @@
 //! Components own their metrics: they ask [`Metrics`] for a counter by its collector name and labels and keep the
 //! handle. What the status page shows about a component is registered on its [`ComponentHandle`].
 
+mod admin;
 mod board;
+pub mod config;
 mod decisions;
+pub mod exposition;
+mod logs;
 mod metrics;
+mod process;
+mod rates;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{About, AdminError, AdminServer};
 pub use board::{
     Board, ComponentHandle, ComponentSnapshot, Flow, FlowSnapshot, Kind, Phase, QueueDepth, State,
 };
 pub use decisions::{DecisionRecord, DecisionSource, Decisions};
+pub use logs::{LogsError, init_logs};
 pub use metrics::{Counter, Gauge, Histogram, MetricKind, Metrics};
 
 /// What every component gets: one registry of metrics, one board of states, one list of decision sources.

@@ -17,6 +17,7 @@ pub type Histogram = prometheus::Histogram;
 /// Labels of one series, in the order in which the metric's first user named them.
 type Labels<'a> = &'a [(&'static str, &'a str)];
 type Observe = Box<dyn Fn() -> f64 + Send + Sync>;
+type ObservedSeries = Vec<(Vec<LabelPair>, Observe)>;
 
 /// Whether an observed value only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,8 @@ impl Metrics {
 
     /// Everything as Prometheus text (format 0.0.4).
     pub fn render(&self) -> String {
-        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let dialect = crate::exposition::Dialect::Prometheus { counter_suffix: false };
+        crate::exposition::encode(&self.registry.gather(), &[], dialect)
     }
 
     /// Everything, for other encodings and for tests.
@@ -178,7 +180,7 @@ struct Observed {
     help: Arc<str>,
     kind: MetricKind,
     desc: Arc<Desc>,
-    series: Arc<Mutex<Vec<(Vec<LabelPair>, Observe)>>>,
+    series: Arc<Mutex<ObservedSeries>>,
 }
 
 impl Observed {

@@ -2,6 +2,10 @@
 
 use super::*;
 
+mod admin;
+mod exposition;
+mod logs;
+
 #[test]
 fn the_same_labels_are_the_same_series_and_names_stay_as_given() {
     let metrics = Metrics::default();
