@@ -158,6 +158,45 @@ impl<T: Weigh> Sender<T> {
         outcome
     }
 
+    /// Whether an item of this weight would fit now; another sender may still be faster.
+    pub fn has_room(&self, weight: usize) -> bool {
+        let bytes = self.shared.bytes.load(Ordering::SeqCst);
+        self.shared.items.load(Ordering::SeqCst) < self.shared.limits.items
+            && (bytes == 0 || bytes.saturating_add(weight) <= self.shared.limits.bytes)
+    }
+
+    /// Waits up to `timeout` until an item of this weight would fit. It blocks the thread.
+    pub fn wait_for_room(&self, weight: usize, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut guard = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.has_room(weight) || left.is_zero() {
+                break self.has_room(weight);
+            }
+            guard = self.shared.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(guard);
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        fits
+    }
+
+    /// Queues the item whether it fits or not. For data that goes to several channels at once: look for room in all
+    /// of them first, then send to all; the bound is exceeded by at most one item for each concurrent sender.
+    ///
+    /// # Errors
+    /// Hands the item back when the channel is closed.
+    pub fn send_beyond(&self, item: T) -> Result<(), SendError<T>> {
+        let weight = item.weight();
+        self.shared.items.fetch_add(1, Ordering::SeqCst);
+        self.shared.bytes.fetch_add(weight, Ordering::SeqCst);
+        self.queue.send(item).map_err(|closed| {
+            self.shared.release(weight);
+            SendError::Closed(closed.0)
+        })
+    }
+
     /// How full the channel is.
     pub fn depth(&self) -> Depth {
         Depth(Arc::clone(&self.shared))

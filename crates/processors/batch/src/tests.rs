@@ -82,3 +82,12 @@ fn configuration_has_the_collectors_defaults_and_located_errors() {
     let error = configure(&node).err().unwrap().to_string();
     assert!(error.contains("c.yaml:2:") && error.contains("not supported yet"), "{error}");
 }
+
+#[test]
+fn conforms() {
+    forebay_testkit::conformance::processor(&crate::FACTORY, "timeout: 10ms\nsend_batch_size: 50\n");
+    forebay_testkit::conformance::processor(
+        &crate::FACTORY,
+        "send_batch_size: 10\nsend_batch_max_size: 10\n",
+    );
+}

@@ -1,0 +1,182 @@
+//! The `tail_sampling` processor's configuration: the collector's keys, and ours.
+
+use crate::processor::TailSampling;
+use forebay_component::{BuildError, BuildProcessor, Consumer, Context, Info, Processor, ProcessorFactory};
+use forebay_config::{ByteSize, Diagnostics, GoDuration, Node};
+use forebay_sampling::{PolicyConfig, PolicySet, SamplerConfig, compile};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The `tail_sampling` processor type.
+pub static FACTORY: ProcessorFactory = ProcessorFactory {
+    info: Info {
+        kind: "tail_sampling",
+        aliases: &[],
+        description: "Holds each trace until it is worth deciding about, and keeps what matters.",
+    },
+    configure,
+};
+
+/// The keys.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// How long after its first span a trace is decided.
+    pub decision_wait: GoDuration,
+    /// Decide this long after the root span, if that is earlier; 0 waits for `decision_wait`.
+    pub decision_wait_after_root_received: GoDuration,
+    /// Most undecided traces; beyond it the oldest is decided on what it has.
+    pub num_traces: usize,
+    /// The collector's hint for its maps; our store needs none.
+    pub expected_new_traces_per_sec: u64,
+    /// The collector's waiting instead of evicting; evicting evaluates here, so there is nothing to wait for.
+    #[serde(skip_serializing)]
+    block_on_overflow: bool,
+    /// Remembered verdicts.
+    pub decision_cache: DecisionCache,
+    /// Stop at the first policy that keeps a trace.
+    pub sample_on_first_match: bool,
+    /// `trace-complete` is supported.
+    pub sampling_strategy: String,
+    /// At a stop, drop undecided traces instead of deciding them on what they have.
+    pub drop_pending_traces_on_shutdown: bool,
+    /// The collector's bound of one trace; not supported yet.
+    #[serde(skip_serializing)]
+    maximum_trace_size_bytes: u64,
+    /// Threads, each with traces of its own; 0 is one for each core.
+    pub num_shards: usize,
+    /// Ours: take a verdict that no later span can change at once.
+    pub early_keep: bool,
+    /// Ours: bytes that undecided traces may take in all; 0 is no limit but `num_traces`.
+    pub memory_limit: ByteSize,
+    /// What decides.
+    pub policies: Vec<PolicyConfig>,
+}
+
+/// How many verdicts are remembered for late spans; 0 is as many as `num_traces`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DecisionCache {
+    pub sampled_cache_size: usize,
+    pub non_sampled_cache_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            decision_wait: Duration::from_secs(30).into(),
+            decision_wait_after_root_received: Duration::ZERO.into(),
+            num_traces: 50_000,
+            expected_new_traces_per_sec: 0,
+            block_on_overflow: false,
+            decision_cache: DecisionCache::default(),
+            sample_on_first_match: false,
+            sampling_strategy: "trace-complete".to_owned(),
+            drop_pending_traces_on_shutdown: false,
+            maximum_trace_size_bytes: 0,
+            num_shards: 0,
+            early_keep: true,
+            memory_limit: ByteSize(0),
+            policies: Vec::new(),
+        }
+    }
+}
+
+/// The attribute that says how much a task matters, and its values from the highest.
+const PRIORITY_KEY: &str = "task.priority";
+const PRIORITY_ORDER: [&str; 4] = ["critical", "high", "normal", "low"];
+
+/// More threads than this are a mistake, not a choice.
+const MOST_SHARDS: usize = 256;
+
+impl Config {
+    /// The number of shards to run.
+    pub fn shards(&self) -> usize {
+        match self.num_shards {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            count => count,
+        }
+    }
+
+    /// One shard's settings: its part of the counts and bytes.
+    pub fn sampler(&self, shards: usize) -> SamplerConfig {
+        let part = |whole: usize| whole.div_ceil(shards);
+        let after_root: Duration = self.decision_wait_after_root_received.into();
+        SamplerConfig {
+            decision_wait: self.decision_wait.into(),
+            decision_wait_after_root_received: (!after_root.is_zero()).then_some(after_root),
+            num_traces: part(self.num_traces),
+            sampled_cache_size: part(self.decision_cache.sampled_cache_size),
+            non_sampled_cache_size: part(self.decision_cache.non_sampled_cache_size),
+            sample_on_first_match: self.sample_on_first_match,
+            drop_pending_traces_on_shutdown: self.drop_pending_traces_on_shutdown,
+            early_keep: self.early_keep,
+            memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
+            priority_key: PRIORITY_KEY.to_owned(),
+            priority_order: PRIORITY_ORDER.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnostics> {
+    let config: Config = node.read()?;
+    let mut errors = Diagnostics::default();
+    let mut refuse = |key: &str, message: String| errors.push(node.error_at(&[key], message));
+    if config.num_traces == 0 {
+        refuse("num_traces", "must be at least 1".to_owned());
+    }
+    if config.num_shards > MOST_SHARDS {
+        refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for each core"));
+    }
+    if config.sampling_strategy != "trace-complete" {
+        refuse(
+            "sampling_strategy",
+            format!("`{}` is not supported yet; supported: trace-complete", config.sampling_strategy),
+        );
+    }
+    if config.block_on_overflow {
+        refuse(
+            "block_on_overflow",
+            "is not supported yet: beyond num_traces the oldest trace is decided on what it has, not lost; \
+             supported: false"
+                .to_owned(),
+        );
+    }
+    if config.maximum_trace_size_bytes > 0 {
+        refuse(
+            "maximum_trace_size_bytes",
+            "is not supported yet; memory_limit bounds all undecided traces together".to_owned(),
+        );
+    }
+    let policies = match compile(&config.policies) {
+        Ok(policies) => policies,
+        Err(found) => {
+            for error in found {
+                let path = std::iter::once("policies").chain(error.path.iter().map(String::as_str));
+                errors.push(node.error_at(&path.collect::<Vec<_>>(), error.message));
+            }
+            return Err(errors);
+        }
+    };
+    errors.into_result(Box::new(Plan { config, policies: Arc::new(policies) }) as Box<dyn BuildProcessor>)
+}
+
+struct Plan {
+    config: Config,
+    policies: Arc<PolicySet>,
+}
+
+impl BuildProcessor for Plan {
+    fn effective(&self) -> serde_json::Value {
+        serde_json::to_value(&self.config).unwrap_or_default()
+    }
+
+    fn build(
+        self: Box<Self>,
+        context: Context,
+        next: Arc<dyn Consumer>,
+    ) -> Result<Box<dyn Processor>, BuildError> {
+        Ok(Box::new(TailSampling::start(&self.config, self.policies, &context, &next)?))
+    }
+}

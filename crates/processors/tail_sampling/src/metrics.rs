@@ -1,0 +1,229 @@
+//! The collector's tail-sampling metrics, and ours.
+
+use forebay_component::{Context, Reason};
+use forebay_sampling::{Decision, LateSpans, PolicySet, PolicyVotes, Sampler, Stats, Verdict};
+use forebay_telemetry::{Counter, Gauge, Histogram, Metrics as Registry};
+
+/// Handles of one shard. Shards share the counters; gauges are moved by differences, so that they add up.
+pub(crate) struct Metrics {
+    registry: Registry,
+    processor: String,
+    incoming: Counter,
+    pub outgoing: Counter,
+    kept: Counter,
+    dropped: Counter,
+    late_age: Histogram,
+    removal_age: Histogram,
+    pub decision_latency: Histogram,
+    evicted: Counter,
+    new_traces: Counter,
+    on_memory: Gauge,
+    spans_held: Gauge,
+    bytes_held: Gauge,
+    memory: Gauge,
+    global: [Counter; 2],
+    late: [Counter; 2],
+    policies: Vec<PolicyCounters>,
+    seen: Stats,
+    seen_votes: Vec<PolicyVotes>,
+}
+
+/// One policy's counters, by decision.
+struct PolicyCounters {
+    sampled: Counter,
+    not_sampled: Counter,
+    dropped: Counter,
+    spans_sampled: Counter,
+}
+
+const SECONDS: &[f64] = &[1., 5., 10., 30., 60., 120., 300., 600., 1800., 3600., 7200., 21600., 86400.];
+const MILLISECONDS: &[f64] = &[
+    0.1, 0.5, 1., 2., 5., 10., 25., 50., 75., 100., 150., 200., 300., 400., 500., 750., 1e3, 2e3, 3e3, 5e3,
+    1e4,
+];
+
+impl Metrics {
+    pub fn new(context: &Context, policies: &PolicySet, first: bool) -> Self {
+        let id = context.id.to_string();
+        let registry = &context.telemetry.metrics;
+        let own = [("processor", id.as_str())];
+        let items = [("processor", id.as_str()), ("otel_signal", "traces")];
+        let sampled = |name, help, yes: bool| {
+            registry.counter(
+                name,
+                help,
+                &[("processor", &id), ("sampled", if yes { "true" } else { "false" })],
+            )
+        };
+        let global = |yes: bool| {
+            let decision = if yes { "sampled" } else { "not_sampled" };
+            registry.counter(
+                "otelcol_processor_tail_sampling_global_count_traces_sampled",
+                "Global count of traces that were sampled or not by at least one policy.",
+                &[
+                    ("processor", &id),
+                    ("sampled", if yes { "true" } else { "false" }),
+                    ("decision", decision),
+                ],
+            )
+        };
+        let by_policy = |name, help, policy: &str, decision: &str| {
+            let yes = if decision == "sampled" { "true" } else { "false" };
+            registry.counter(
+                name,
+                help,
+                &[("processor", &id), ("policy", policy), ("sampled", yes), ("decision", decision)],
+            )
+        };
+        let policy = |name: &str| {
+            let traces = |decision| {
+                by_policy(
+                    "otelcol_processor_tail_sampling_count_traces_sampled",
+                    "Count of traces that were sampled or not per sampling policy.",
+                    name,
+                    decision,
+                )
+            };
+            PolicyCounters {
+                sampled: traces("sampled"),
+                not_sampled: traces("not_sampled"),
+                dropped: traces("dropped"),
+                spans_sampled: by_policy(
+                    "otelcol_processor_tail_sampling_count_spans_sampled",
+                    "Count of spans that were sampled or not per sampling policy.",
+                    name,
+                    "sampled",
+                ),
+            }
+        };
+        let made = Self {
+            incoming: registry.counter(
+                "otelcol_processor_incoming_items",
+                "Number of items passed to the processor.",
+                &items,
+            ),
+            outgoing: registry.counter(
+                "otelcol_processor_outgoing_items",
+                "Number of items emitted from the processor.",
+                &items,
+            ),
+            kept: registry.counter(
+                "forebay_tail_sampling_kept_spans",
+                "Number of spans of kept traces.",
+                &own,
+            ),
+            dropped: registry.counter(
+                "forebay_tail_sampling_dropped_spans",
+                "Number of spans of dropped traces.",
+                &own,
+            ),
+            late_age: registry.histogram(
+                "otelcol_processor_tail_sampling_sampling_late_span_age",
+                "Time (in seconds) from the sampling decision to the arrival of a late span.",
+                SECONDS,
+                &own,
+            ),
+            removal_age: registry.histogram(
+                "otelcol_processor_tail_sampling_sampling_trace_removal_age",
+                "Time (in seconds) from arrival of a new trace until its removal from memory.",
+                SECONDS,
+                &own,
+            ),
+            decision_latency: registry.histogram(
+                "otelcol_processor_tail_sampling_sampling_decision_timer_latency",
+                "Latency (in milliseconds) of each run of the sampling decision timer.",
+                MILLISECONDS,
+                &own,
+            ),
+            evicted: registry.counter(
+                "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early",
+                "Count of traces that had to be decided before the configured wait time.",
+                &own,
+            ),
+            new_traces: registry.counter(
+                "otelcol_processor_tail_sampling_new_trace_id_received",
+                "Counts the arrival of new traces.",
+                &own,
+            ),
+            on_memory: registry.gauge(
+                "otelcol_processor_tail_sampling_sampling_traces_on_memory",
+                "Tracks the number of traces currently in memory.",
+                &own,
+            ),
+            spans_held: registry.gauge("forebay_tail_sampling_held_spans", "Undecided spans.", &own),
+            bytes_held: registry.gauge(
+                "forebay_tail_sampling_held_bytes",
+                "Undecided spans' bytes on the wire.",
+                &own,
+            ),
+            memory: registry.gauge(
+                "forebay_tail_sampling_memory_bytes",
+                "Memory that the sampler takes, headers and decision caches included.",
+                &own,
+            ),
+            global: [global(false), global(true)],
+            late: [false, true].map(|yes| {
+                sampled(
+                    "otelcol_processor_tail_sampling_early_releases_from_cache_decision",
+                    "Number of spans that were released at once because their trace had been decided.",
+                    yes,
+                )
+            }),
+            policies: policies.names().map(|name| policy(name)).collect(),
+            seen: Stats::default(),
+            seen_votes: vec![PolicyVotes::default(); policies.names().count()],
+            registry: registry.clone(),
+            processor: id.clone(),
+        };
+        // Shards share the counters: the status board needs them once.
+        if first {
+            context.status.flow("incoming", &made.incoming);
+            context.status.flow("kept", &made.kept);
+            context.status.flow("dropped", &made.dropped);
+        }
+        made
+    }
+
+    pub fn decided(&self, decision: &Decision) {
+        self.global[usize::from(decision.verdict == Verdict::Kept)].inc();
+        let held = decision.decided_at.saturating_sub(decision.first_seen);
+        self.removal_age.observe(held.as_secs_f64());
+    }
+
+    pub fn late(&self, late: &LateSpans) {
+        self.late[usize::from(late.verdict == Verdict::Kept)].inc_by(late.spans);
+        if !late.streamed {
+            self.late_age.observe(late.age.as_secs_f64());
+        }
+    }
+
+    /// Spans of kept traces that the next stage would not take before a stop's deadline.
+    pub fn undelivered(&self, spans: u64, reason: Reason) {
+        let labels = [("processor", self.processor.as_str()), ("reason", reason.as_str())];
+        let help = "Number of spans of kept traces that the next stage would not take.";
+        self.registry.counter("forebay_tail_sampling_undelivered_spans", help, &labels).inc_by(spans);
+    }
+
+    /// Brings the counters up to what the sampler counted.
+    pub fn publish(&mut self, sampler: &Sampler) {
+        let (now, before) = (sampler.stats(), self.seen);
+        self.incoming.inc_by(now.spans_accepted - before.spans_accepted);
+        self.kept.inc_by(now.spans_kept - before.spans_kept);
+        self.dropped.inc_by(now.spans_dropped - before.spans_dropped);
+        self.evicted.inc_by(now.traces_evicted - before.traces_evicted);
+        self.new_traces.inc_by(now.traces_new - before.traces_new);
+        let step = |now: u64, before: u64| now as i64 - before as i64;
+        self.on_memory.add(step(now.traces_held as u64, before.traces_held as u64));
+        self.spans_held.add(step(now.spans_held, before.spans_held));
+        self.bytes_held.add(step(now.bytes_held, before.bytes_held));
+        self.memory.add(step(now.memory as u64, before.memory as u64));
+        self.seen = now;
+        for ((counters, now), before) in self.policies.iter().zip(sampler.votes()).zip(&mut self.seen_votes) {
+            counters.sampled.inc_by(now.sampled - before.sampled);
+            counters.not_sampled.inc_by(now.not_sampled - before.not_sampled);
+            counters.dropped.inc_by(now.dropped - before.dropped);
+            counters.spans_sampled.inc_by(now.spans_sampled - before.spans_sampled);
+            *before = *now;
+        }
+    }
+}

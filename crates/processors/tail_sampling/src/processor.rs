@@ -1,0 +1,90 @@
+//! The running processor: its shards' threads and their entrance.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::recent::Recent;
+use crate::router::Router;
+use crate::shard::Worker;
+use forebay_channel::{Limits, bounded};
+use forebay_component::{BuildError, Consumer, Context, Drained, Processor, queue_depth};
+use forebay_sampling::{PolicySet, Sampler, Shard};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime};
+
+/// What may wait in front of each shard: enough for bursts, little beside what the store holds.
+const ENTRANCE: Limits = Limits { items: 1024, bytes: 16 << 20 };
+
+/// The running processor.
+pub(crate) struct TailSampling {
+    router: Arc<Router>,
+    shards: Vec<(crossbeam_channel::Sender<Instant>, JoinHandle<Drained>)>,
+}
+
+impl TailSampling {
+    pub fn start(
+        config: &Config,
+        policies: Arc<PolicySet>,
+        context: &Context,
+        next: &Arc<dyn Consumer>,
+    ) -> Result<Self, BuildError> {
+        if config.expected_new_traces_per_sec > 0 {
+            tracing::info!("tail_sampling: expected_new_traces_per_sec is a hint that is not needed here");
+        }
+        let count = config.shards();
+        // Random, so that nobody can choose trace ids that fall into one shard or one bucket.
+        let seed = rand::random();
+        let (clock, wall) = (Instant::now(), SystemTime::now());
+        let mut entrances = Vec::with_capacity(count);
+        let mut shards = Vec::with_capacity(count);
+        for index in 0..count {
+            let (entrance, input) = bounded(ENTRANCE);
+            let (stop, stopped) = crossbeam_channel::bounded(1);
+            let recent = Arc::new(Recent::new(context.id.to_string(), wall));
+            context.telemetry.decisions.register(Arc::clone(&recent) as Arc<_>);
+            let worker = Worker {
+                sampler: Sampler::new(config.sampler(count), Arc::clone(&policies), seed),
+                shard: (count > 1).then_some(Shard { index, count }),
+                input,
+                stopped,
+                next: Arc::clone(next),
+                metrics: Metrics::new(context, &policies, index == 0),
+                recent,
+                started: clock,
+                deadline: None,
+                actions: Vec::new(),
+                drained: Drained::default(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("sampler-{index}"))
+                .spawn(move || worker.run())
+                .map_err(|error| BuildError(format!("cannot start a thread: {error}")))?;
+            entrances.push(entrance);
+            shards.push((stop, thread));
+        }
+        let router = Arc::new(Router::new(entrances, seed));
+        let depths = router.depths();
+        context.status.queue(move || queue_depth(&depths));
+        context.status.ok();
+        Ok(Self { router, shards })
+    }
+}
+
+impl Processor for TailSampling {
+    fn consumer(&self) -> Arc<dyn Consumer> {
+        Arc::clone(&self.router) as Arc<dyn Consumer>
+    }
+
+    fn shutdown(self: Box<Self>, deadline: Instant) -> Drained {
+        for (stop, _) in &self.shards {
+            // A thread ends by itself only after this message; a send to a dead thread changes nothing.
+            let _ = stop.send(deadline);
+        }
+        let drained = self.shards.into_iter().map(|(_, thread)| thread.join().unwrap_or_default());
+        drained.fold(Drained::default(), |sum, shard| Drained {
+            sent: sum.sent + shard.sent,
+            dropped: sum.dropped + shard.dropped,
+            left: sum.left + shard.left,
+        })
+    }
+}

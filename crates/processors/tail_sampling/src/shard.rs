@@ -1,0 +1,125 @@
+//! One shard's thread.
+
+use crate::metrics::Metrics;
+use crate::recent::Recent;
+use crossbeam_channel::{Receiver as Lane, select};
+use forebay_channel::Receiver;
+use forebay_component::{Consumer, Drained, Payload, deliver};
+use forebay_sampling::{Action, Sampler, Shard};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Requests taken in before the shard looks at deadlines and its control lane again.
+const BURST: usize = 64;
+
+/// The longest sleep: statistics of an idle shard stay true without it, deadlines wake it.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The owner of one shard's traces.
+pub(crate) struct Worker {
+    pub sampler: Sampler,
+    /// Which part of each request is ours; none when there is only one shard.
+    pub shard: Option<Shard>,
+    pub input: Receiver<Payload>,
+    /// The control lane: a stop and its deadline.
+    pub stopped: Lane<Instant>,
+    pub next: Arc<dyn Consumer>,
+    pub metrics: Metrics,
+    pub recent: Arc<Recent>,
+    /// When the sampler's clock read zero.
+    pub started: Instant,
+    /// When the stop must be over; none while running.
+    pub deadline: Option<Instant>,
+    pub actions: Vec<Action>,
+    pub drained: Drained,
+}
+
+impl Worker {
+    pub fn run(mut self) -> Drained {
+        while self.deadline.is_none() {
+            let due =
+                self.sampler.next_deadline().map_or(IDLE, |due| due.saturating_sub(self.started.elapsed()));
+            select! {
+                recv(self.input.as_crossbeam()) -> payload => match payload {
+                    Ok(payload) => { self.input.taken(&payload); self.ingest(&payload) }
+                    // Every sender is gone without a stop: nothing more can come.
+                    Err(_) => self.deadline = Some(Instant::now()),
+                },
+                recv(self.stopped) -> deadline => self.deadline = Some(deadline.unwrap_or_else(|_| Instant::now())),
+                default(due) => {}
+            }
+            for _ in 1..BURST {
+                let Ok(payload) = self.input.try_recv() else { break };
+                self.ingest(&payload);
+            }
+            self.tick();
+        }
+        // Upstream stages have stopped: what is queued is all there is.
+        while let Ok(payload) = self.input.try_recv() {
+            self.ingest(&payload);
+        }
+        loop {
+            let more = self.sampler.flush(self.started.elapsed(), &mut self.actions);
+            self.act();
+            if !more {
+                break;
+            }
+        }
+        self.metrics.publish(&self.sampler);
+        self.drained
+    }
+
+    fn ingest(&mut self, payload: &Payload) {
+        self.sampler.ingest(&payload.body, self.shard, self.started.elapsed(), &mut self.actions);
+        self.act();
+    }
+
+    fn tick(&mut self) {
+        let now = self.started.elapsed();
+        if self.sampler.next_deadline().is_some_and(|due| due <= now) {
+            let begun = Instant::now();
+            self.sampler.tick(now, &mut self.actions);
+            self.metrics.decision_latency.observe(begun.elapsed().as_secs_f64() * 1e3);
+            self.act();
+        }
+        self.metrics.publish(&self.sampler);
+    }
+
+    fn act(&mut self) {
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Decided(decision) => {
+                    self.metrics.decided(&decision);
+                    self.recent.push(*decision);
+                }
+                Action::Late(late) => self.metrics.late(&late),
+                Action::Emit(emit) => {
+                    let spans = emit.spans as u64;
+                    let (stopped, deadline) = (&self.stopped, &mut self.deadline);
+                    let delivered = deliver(&self.next, Payload::traces(emit.request, emit.spans), || {
+                        // A stop's deadline also bounds a delivery that was under way when it came.
+                        if deadline.is_none() {
+                            *deadline = stopped.try_recv().ok();
+                        }
+                        *deadline
+                    });
+                    match delivered {
+                        Ok(()) => {
+                            self.metrics.outgoing.inc_by(spans);
+                            self.drained.sent += spans;
+                        }
+                        Err((refusal, _)) => {
+                            self.metrics.undelivered(spans, refusal.reason);
+                            self.drained.dropped += spans;
+                            tracing::error!(
+                                spans,
+                                reason = refusal.reason.as_str(),
+                                "tail_sampling: dropped: {refusal}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The processor around the sampler: threads, shards, metrics, verdicts to show.
+
+use crate::config::configure;
+use forebay_component::{Consumer, Processor};
+use forebay_config::Node;
+use forebay_telemetry::{Kind, Telemetry};
+use forebay_testkit::{Sink, conformance, context, metric, requests};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const PRIORITY: &str = "
+decision_wait: 1h
+num_shards: SHARDS
+policies:
+  - {name: important, type: string_attribute, string_attribute: {key: task.priority, values: [critical, high]}}
+";
+
+fn start(config: &str, sink: &Arc<Sink>) -> (Telemetry, Box<dyn Processor>) {
+    let node = Node::parse_str("c.yaml", config).unwrap();
+    let context = context(Kind::Processor, "tail_sampling");
+    let telemetry = context.telemetry.clone();
+    let next = Arc::clone(sink) as Arc<dyn Consumer>;
+    (telemetry, configure(&node).unwrap().build(context, next).unwrap())
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+#[test]
+fn conforms() {
+    for shards in [1, 3] {
+        let config = format!(
+            "num_shards: {shards}\npolicies:\n  - {{name: all, type: always_sample}}\ndecision_wait: 10ms\n"
+        );
+        conformance::processor(&crate::FACTORY, &config);
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_important_traces_whole_and_says_why() {
+    for shards in ["1", "4"] {
+        let sink = Arc::new(Sink::default());
+        let (telemetry, processor) = start(&PRIORITY.replace("SHARDS", shards), &sink);
+        let entrance = processor.consumer();
+        for trace in 0..100 {
+            entrance.consume(requests::payload(trace, 0, 3, None)).unwrap();
+        }
+        // What makes a trace worth keeping comes last, on every tenth.
+        for trace in (0..100).step_by(10) {
+            let value = if trace % 20 == 0 { "critical" } else { "high" };
+            entrance.consume(requests::payload(trace, 3, 1, Some(("task.priority", value)))).unwrap();
+        }
+        entrance.consume(requests::payload(1, 3, 1, Some(("task.priority", "low")))).unwrap();
+        let drained = processor.shutdown(soon());
+        let expected: Vec<(u64, u64)> =
+            (0..100).step_by(10).flat_map(|trace| (0..4).map(move |span| (trace, span))).collect();
+        assert_eq!(requests::spans_of(&sink.taken()), expected);
+        assert_eq!((drained.sent, drained.dropped), (40, 0));
+        let count = |name, labels: &[(&str, &str)]| metric(&telemetry, name, labels);
+        assert_eq!(count("forebay_tail_sampling_kept_spans", &[]), 40.0);
+        assert_eq!(count("forebay_tail_sampling_dropped_spans", &[]), 271.0);
+        assert_eq!(count("otelcol_processor_incoming_items", &[]), 311.0);
+        assert_eq!(count("otelcol_processor_outgoing_items", &[]), 40.0);
+        let global = "otelcol_processor_tail_sampling_global_count_traces_sampled";
+        assert_eq!(count(global, &[("sampled", "true")]), 10.0);
+        assert_eq!(count(global, &[("sampled", "false")]), 90.0);
+        let by_policy = "otelcol_processor_tail_sampling_count_traces_sampled";
+        assert_eq!(count(by_policy, &[("policy", "important"), ("decision", "sampled")]), 10.0);
+        assert_eq!(count("otelcol_processor_tail_sampling_sampling_traces_on_memory", &[]), 0.0);
+
+        let records = telemetry.decisions.recent(1000);
+        assert_eq!(records.len(), 100);
+        let kept = records.iter().find(|record| record.verdict == "kept").unwrap();
+        assert_eq!((kept.policy.as_deref(), kept.reason), (Some("important"), "policy_match"));
+        assert!(kept.evidence.as_deref().unwrap().starts_with("task.priority = "), "{kept:?}");
+        let dropped = records.iter().find(|record| record.verdict == "dropped").unwrap();
+        assert_eq!((dropped.policy.as_deref(), dropped.reason), (None, "no_policy_matched"));
+    }
+}
+
+#[tokio::test]
+async fn an_early_verdict_streams_before_the_wait_is_over() {
+    let sink = Arc::new(Sink::default());
+    let (_, processor) = start(&PRIORITY.replace("SHARDS", "2"), &sink);
+    let entrance = processor.consumer();
+    entrance.consume(requests::payload(1, 0, 2, None)).unwrap();
+    entrance.consume(requests::payload(1, 2, 1, Some(("task.priority", "critical")))).unwrap();
+    sink.wait_for(3);
+    entrance.consume(requests::payload(1, 3, 1, None)).unwrap();
+    sink.wait_for(4);
+    processor.shutdown(soon());
+}
+
+#[test]
+fn wrong_configurations_are_located() {
+    let cases = [
+        ("decision_wait: 1s\n", "c.yaml:1", "policies"),
+        ("policies: [{name: a, type: always_sample}]\nnum_traces: 0\n", "c.yaml:2:13", "at least 1"),
+        (
+            "policies: [{name: a, type: always_sample}]\nblock_on_overflow: true\n",
+            "c.yaml:2:20",
+            "not supported yet",
+        ),
+        (
+            "policies: [{name: a, type: always_sample}]\nsampling_strategy: span-ingest\n",
+            "c.yaml:2:20",
+            "trace-complete",
+        ),
+        (
+            "policies: [{name: a, type: always_sample}]\nmaximum_trace_size_bytes: 5\n",
+            "c.yaml:2:27",
+            "memory_limit",
+        ),
+        ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
+        ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),
+        ("policies:\n  - {name: a, type: latency, latency: {threshold: 5}}\n", "c.yaml:2:", "threshold_ms"),
+        ("policies:\n  - {name: a, type: composite}\n", "c.yaml:2:21", "supported"),
+    ];
+    for (text, place, word) in cases {
+        let node = Node::parse_str("c.yaml", text).unwrap();
+        let error = configure(&node).err().unwrap_or_else(|| panic!("accepted: {text}")).to_string();
+        assert!(error.contains(place) && error.contains(word), "{text}\n{error}");
+    }
+}
