@@ -1,5 +1,13 @@
 //! What servers and clients share on the network: endpoints, TLS, compression, the raw gRPC codec.
 
+mod compression;
+mod listen;
 mod raw_codec;
+mod retry_after;
+mod tls_server;
 
+pub use compression::{Compression, DecompressError, UnknownCompression, compress, compress_at, decompress};
+pub use listen::{EndpointError, ListenEndpoint, ListenError, Transport};
 pub use raw_codec::RawCodec;
+pub use retry_after::{parse_retry_after, retry_after_value};
+pub use tls_server::{ServerTlsConfig, TlsError, TlsVersion};
