@@ -101,15 +101,19 @@ impl Expander<'_> {
         if !from_file || !is_collection {
             relocate(&mut typed, at);
         }
-        typed.path = at.path.clone();
+        typed.set_path(at.path());
         let mut typed = self.node(typed, depth + 1);
-        // For a text it is the text after expansion; for anything else the text as it was retrieved.
-        let text = match &typed.expansion {
-            Some(inner) => inner.text.clone(),
-            None => match &typed.value {
-                Value::Scalar(scalar) if !scalar.plain => scalar.text.clone(),
-                _ => self.text(at, &raw, depth + 1).unwrap_or(raw),
-            },
+        // A string option takes the text: of a string after its own expansion, of all else as it was retrieved.
+        let text = match (&typed.expansion, &typed.value) {
+            (Some(inner), _) => inner.text.clone(),
+            (None, Value::Scalar(scalar)) if !scalar.plain => scalar.text.clone(),
+            _ if raw.contains('$') => {
+                let told = self.found.0.len();
+                let text = self.text(at, &raw, depth + 1).unwrap_or(raw);
+                self.found.0.truncate(told);
+                text
+            }
+            _ => raw,
         };
         typed.expansion = Some(Arc::new(Expansion { reference: format!("${{{inner}}}"), text }));
         Ok(typed)

@@ -19,7 +19,7 @@ mod unsupported;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use duration::{DurationError, GoDuration};
-pub use emit::to_yaml;
+pub use emit::{to_yaml, to_yaml_redacted};
 pub use id::{ComponentId, IdError};
 pub use node::{Entry, Node, Scalar, Value};
 pub use secret::{REDACTED, Secret};

@@ -68,12 +68,17 @@ impl Builder<'_> {
                 let plain = self.is_plain(style, tag.as_deref(), start)?;
                 let text = text.into_owned();
                 let is_key = self.expects_key();
+                // A key with nothing after it: the nothing stands where the key stands.
+                let location = match self.stack.last().and_then(|open| open.key.as_ref()) {
+                    Some((_, key)) if plain && text.is_empty() => key.clone(),
+                    _ => self.at(start),
+                };
                 let value = if !is_key && plain && scalar::resolve_plain(&text) == Resolved::Null {
                     Value::Null
                 } else {
                     Value::Scalar(Scalar { text, plain })
                 };
-                let node = self.node(value, start);
+                let node = Node::new(value, location, self.source.clone());
                 self.count(1, start)?;
                 self.finished(node, anchor, 1, start)
             }
@@ -104,7 +109,8 @@ impl Builder<'_> {
         match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
             (true, "str") => Ok(false),
             (true, "int" | "float" | "bool" | "null") => Ok(true),
-            (false, "") if tag.handle == "!" || tag.handle.is_empty() => Ok(false),
+            // The bare `!` says: a string.
+            (false, "" | "!") if matches!(tag.handle.as_str(), "" | "!") => Ok(false),
             _ => Err(self.bad_tag(tag, start)),
         }
     }
@@ -165,7 +171,9 @@ impl Builder<'_> {
                 None => match node.value {
                     Value::Scalar(scalar) => open.key = Some((scalar.text, node.location)),
                     _ => {
-                        return Err(self.error(start, "a key must be a single value, not a list or a mapping"));
+                        return Err(
+                            self.error(start, "a key must be a single value, not a list or a mapping")
+                        );
                     }
                 },
                 Some((key, location)) if key == "<<" => {

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde::de::DeserializeOwned;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::node::{Node, Value, child_path};
+use crate::node::{Entry, Node, Value, child_path};
 use crate::suggest;
 
 mod error;
@@ -70,14 +70,32 @@ impl Node {
             if matches!(error.kind, Kind::Null) && absent.insert(node) && !std::ptr::eq(node, self) {
                 continue;
             }
-            if let Some(diagnostic) = describe(&error.kind, spot, &wrong, &absent) {
-                found.push(diagnostic);
+            let mut aside = node;
+            if !wrong.holds(node) {
+                found.0.extend(describe(&error.kind, spot, &wrong, &absent));
             }
-            let done = std::ptr::eq(node, self) || found.0.len() >= MAX_ERRORS;
-            if done || !wrong.insert(node) {
+            // An enum comes back to a value that was set aside: then what holds it goes, too.
+            while wrong.holds(aside)
+                && let Some(parent) = parent_of(self, aside)
+            {
+                aside = parent;
+            }
+            if std::ptr::eq(aside, self) || found.0.len() >= MAX_ERRORS || !wrong.insert(aside) {
+                if found.0.is_empty() {
+                    found.push(node.error_at(&[], error.kind.message(node)));
+                }
                 return Err(found);
             }
         }
+    }
+}
+
+fn parent_of<'a>(root: &'a Node, child: &Node) -> Option<&'a Node> {
+    let search = |node: &'a Node| if std::ptr::eq(node, child) { Some(root) } else { parent_of(node, child) };
+    match &root.value {
+        Value::Mapping(entries) => entries.iter().find_map(|entry| search(&entry.value)),
+        Value::Sequence(items) => items.iter().find_map(search),
+        Value::Null | Value::Scalar(_) => None,
     }
 }
 
@@ -86,6 +104,13 @@ fn describe(kind: &Kind, spot: Spot<'_>, wrong: &SetAside, absent: &SetAside) ->
     let node = spot.node();
     if let Kind::MissingField(field) = kind {
         let Some(entry) = node.entry(field) else {
+            // A misspelt key was told already.
+            let misspelt = |entry: &Entry| {
+                wrong.holds(&entry.value) && suggest::nearest(&entry.key, [*field].into_iter()).is_some()
+            };
+            if node.entries().any(misspelt) {
+                return None;
+            }
             let diagnostic = node.error_at(&[], format!("the key `{field}` is missing"));
             let diagnostic = Diagnostic { path: node.path().to_owned(), ..diagnostic };
             return Some(diagnostic.with_help(format!("add `{}`", child_path(node.path(), field))));

@@ -165,9 +165,9 @@ impl Pipeline {
     fn from_entry(pipelines: &Node, entry: &crate::Entry, found: &mut Diagnostics) -> Option<Self> {
         let node = section(pipelines, &entry.key, found);
         unknown_keys(&node, &PIPELINE_KEYS, found);
-        let receivers = references(&node, "receivers", found);
+        let receivers = without_repeats(references(&node, "receivers", found), "receiver", found);
         let processors = references(&node, "processors", found);
-        let exporters = references(&node, "exporters", found);
+        let exporters = without_repeats(references(&node, "exporters", found), "exporter", found);
         match entry.key.parse() {
             Ok(id) => Some(Self {
                 id,
@@ -178,7 +178,6 @@ impl Pipeline {
                 node,
             }),
             Err(error) => {
-                let error: crate::IdError = error;
                 found.push(pipelines.error_at_key(&entry.key, error.to_string()));
                 None
             }
@@ -216,27 +215,41 @@ fn components(root: &Node, key: &str, found: &mut Diagnostics) -> Components {
 fn references(parent: &Node, key: &str, found: &mut Diagnostics) -> Vec<Located<ComponentId>> {
     let Some(node) = parent.get(key) else { return Vec::new() };
     let mut references = Vec::new();
-    let mut add = |item: &Node, text: &str| match text.parse() {
-        Ok(value) => references.push(Located { value, node: item.clone() }),
-        Err(error) => {
-            let error: crate::IdError = error;
-            found.push(item.error_at(&[], error.to_string()));
-        }
-    };
     match &node.value {
         Value::Sequence(items) => {
             for item in items {
-                match item.as_str() {
-                    Some(text) => add(item, text),
-                    None => add(item, ""),
+                match item.as_str().unwrap_or_default().parse::<ComponentId>() {
+                    Ok(value) => references.push(Located { value, node: item.clone() }),
+                    Err(error) => found.push(item.error_at(&[], error.to_string())),
                 }
             }
         }
-        Value::Scalar(scalar) => scalar.text.split(',').for_each(|text| add(node, text)),
         Value::Null => {}
+        Value::Scalar(scalar) => {
+            let help = format!("write `{key}: [{}]`", scalar.text);
+            found.push(node.error_at(&[], "expected a list of ids").with_help(help));
+        }
         Value::Mapping(_) => found.push(node.error_at(&[], "expected a list of ids, found a mapping")),
     }
     references
+}
+
+/// Receivers and exporters of a pipeline are a set to the collector: a repetition changes nothing.
+fn without_repeats(
+    list: Vec<Located<ComponentId>>,
+    kind: &str,
+    found: &mut Diagnostics,
+) -> Vec<Located<ComponentId>> {
+    let mut kept: Vec<Located<ComponentId>> = Vec::with_capacity(list.len());
+    for reference in list {
+        if kept.iter().any(|earlier| earlier.value == reference.value) {
+            let message = format!("the {kind} `{}` is here twice: once counts", reference.value);
+            found.push(reference.error(message).into_warning());
+        } else {
+            kept.push(reference);
+        }
+    }
+    kept
 }
 
 fn unknown_keys(node: &Node, known: &[&str], found: &mut Diagnostics) {

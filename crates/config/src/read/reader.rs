@@ -319,7 +319,45 @@ impl<'de, I: Iterator<Item = &'de str>> SeqAccess<'de> for Parts<I> {
     type Error = ReadError<'de>;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<'de, Option<T::Value>> {
-        self.parts.next().map(|part| seed.deserialize(StrDeserializer::new(part))).transpose()
+        self.parts.next().map(|part| seed.deserialize(Part(part))).transpose()
+    }
+}
+
+/// One part of a comma-separated string: good for a list of strings only.
+struct Part<'de>(&'de str);
+
+impl<'de> Deserializer<'de> for Part<'de> {
+    type Error = ReadError<'de>;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Read<'de, V::Value> {
+        let (found, expected) = (format!("the string \"{}\"", self.0), "a list".to_owned());
+        Err(ReadError::new(Kind::Unexpected { found, expected }))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<'de, V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Read<'de, V::Value> {
+        StrDeserializer::new(self.0).deserialize_enum(name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf option unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -71,8 +71,10 @@ fn check_references(
     found: &mut Diagnostics,
 ) {
     for (index, reference) in list.iter().enumerate() {
+        // Others than processors are a set to the collector; those that repeat were left out before.
         if list[..index].iter().any(|earlier| earlier.value == reference.value) {
             found.push(reference.error(format!("the {kind} `{}` is here twice", reference.value)));
+            continue;
         }
         let defined = sections.iter().flat_map(|section| section.iter()).map(|(id, _)| id);
         if !defined.clone().any(|id| *id == reference.value) {
@@ -98,10 +100,9 @@ fn undefined<'a>(
 /// The collector refuses a connector whose id is a receiver's or an exporter's, too, and one with a loose end.
 fn check_connectors(spec: &Spec, found: &mut Diagnostics) {
     for (id, node) in &spec.connectors {
-        for (kind, section) in [("receiver", &spec.receivers), ("exporter", &spec.exporters)] {
+        for (kind, section) in [("a receiver", &spec.receivers), ("an exporter", &spec.exporters)] {
             if section.iter().any(|(other, _)| other == id) {
-                let message =
-                    format!("the id `{id}` is both a connector's and a {kind}'s: rename one of them");
+                let message = format!("the id `{id}` is both a connector and {kind}: rename one of them");
                 found.push(key_error(spec, "connectors", id, node, message));
             }
         }
