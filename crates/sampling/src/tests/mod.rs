@@ -1,6 +1,7 @@
 //! The sampler's tests, by what they are about.
 
 mod compile;
+mod model;
 mod policies;
 mod sampler;
 mod support;
