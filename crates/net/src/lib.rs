@@ -1,11 +1,17 @@
 //! What servers and clients share on the network: endpoints, TLS, compression, the raw gRPC codec.
 
+mod client_compression;
+mod client_headers;
+mod client_tls;
 mod compression;
 mod listen;
 mod raw_codec;
 mod retry_after;
 mod tls_server;
 
+pub use client_compression::ClientCompression;
+pub use client_headers::Headers;
+pub use client_tls::{ClientTlsConfig, ClientTlsError};
 pub use compression::{Compression, DecompressError, UnknownCompression, compress, compress_at, decompress};
 pub use listen::{EndpointError, ListenEndpoint, ListenError, Transport};
 pub use raw_codec::RawCodec;
