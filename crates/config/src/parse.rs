@@ -29,10 +29,7 @@ pub(crate) fn parse(file: &Arc<str>, text: &str) -> Result<Node, Diagnostics> {
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| {
-            let message = format!("this is not valid YAML: {}", error.info());
-            builder.error(*error.marker(), message)
-        })?;
+        let (event, span) = event.map_err(|error| builder.syntax_error(*error.marker(), error.info()))?;
         builder.event(event, span.start)?;
     }
     let end = Location::new(file.clone(), 1, 1);
@@ -199,6 +196,34 @@ impl Builder<'_> {
             Value::Null | Value::Scalar(_) => {}
         }
         Ok(())
+    }
+
+    /// The parser's error, at the place a person would point at.
+    fn syntax_error(&self, marker: Marker, info: &str) -> Diagnostic {
+        let mut location = self.at(marker);
+        let line = self.line(&location);
+        let indent = line.len() - line.trim_start().len();
+        if let Some(tab) = line[..indent].find('\t') {
+            location.column = u32::try_from(tab + 1).unwrap_or(location.column);
+            let error = Diagnostic::error(location, "", "a tab cannot indent YAML");
+            return error.with_help("use spaces").with_source(self.source);
+        }
+        // A list that was begun in one line and never closed is only noticed further on.
+        for open in self.stack.iter().rev() {
+            let at = &open.node.location;
+            let after: String = self.line(at).chars().skip(at.column as usize - 1).collect();
+            let bracket = after.chars().next().filter(|c| matches!(c, '[' | '{'));
+            if let Some(bracket) = bracket.filter(|_| location.line > at.line && after.trim().len() > 1) {
+                let error = Diagnostic::error(at.clone(), "", format!("this `{bracket}` is not closed"));
+                let help = format!("it was noticed in line {}: {info}", location.line);
+                return error.with_help(help).with_source(self.source);
+            }
+        }
+        self.error(marker, format!("this is not valid YAML: {info}"))
+    }
+
+    fn line(&self, at: &Location) -> &str {
+        self.source.lines().nth(at.line as usize - 1).unwrap_or_default()
     }
 
     fn count(&mut self, size: usize, start: Marker) -> Result<(), Diagnostic> {

@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::node::{Entry, Node, Value, child_path};
 use crate::suggest;
 
+mod access;
 mod error;
 mod reader;
 

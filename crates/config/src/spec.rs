@@ -112,9 +112,7 @@ pub fn load(
 ) -> Result<(Spec, Vec<Diagnostic>), Diagnostics> {
     let (root, mut found) = load_tree(sources, Outside { env, read_file })?;
     let spec = Spec::from_root(root, &mut found);
-    if !found.has_errors() {
-        check::check(&spec, &mut found);
-    }
+    check::check(&spec, &mut found);
     found.clone().into_result(()).map(|()| (spec, found.0))
 }
 

@@ -1,12 +1,9 @@
 //! The `serde::Deserializer` over a `Node`.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
-};
+use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 
 use super::SetAside;
+use super::access::{Entries, Items, Parts, Variant};
 use super::error::{Kind, ReadError, Spot};
 use crate::node::{Entry, Node, Value};
 use crate::scalar::Resolved;
@@ -14,27 +11,28 @@ use crate::scalar::Resolved;
 /// Reads one value.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'de, 'a> {
-    node: &'de Node,
+    pub(super) node: &'de Node,
     wrong: &'a SetAside,
     absent: &'a SetAside,
     /// Whether a null can count as an absent key; not for the items of a list and the root.
     in_mapping: bool,
     /// Set for the value of a key that the struct being read does not have.
-    unknown: Option<(&'de Entry, &'static [&'static str])>,
+    pub(super) unknown: Option<(&'de Entry, &'static [&'static str])>,
 }
 
-type Read<'de, T> = Result<T, ReadError<'de>>;
+/// The result of a step of a read.
+pub(super) type Read<'de, T> = Result<T, ReadError<'de>>;
 
 impl<'de, 'a> Reader<'de, 'a> {
     pub(super) fn new(node: &'de Node, wrong: &'a SetAside, absent: &'a SetAside) -> Self {
         Self { node, wrong, absent, in_mapping: false, unknown: None }
     }
 
-    fn child(&self, node: &'de Node, in_mapping: bool) -> Self {
+    pub(super) fn child(&self, node: &'de Node, in_mapping: bool) -> Self {
         Self { node, in_mapping, unknown: None, ..*self }
     }
 
-    fn skips(&self, node: &Node) -> bool {
+    pub(super) fn skips(&self, node: &Node) -> bool {
         self.wrong.holds(node) || self.absent.holds(node)
     }
 
@@ -100,7 +98,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    fn list<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
+    pub(super) fn list<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
         let result = match (&self.node.value, self.node.resolved()) {
             (Value::Sequence(items), _) => visitor.visit_seq(Items { items: items.iter(), reader: self }),
             // The collector takes `a,b` for a list of strings.
@@ -116,7 +114,7 @@ impl<'de, 'a> Reader<'de, 'a> {
         self.locate(result)
     }
 
-    fn mapping<V: Visitor<'de>>(
+    pub(super) fn mapping<V: Visitor<'de>>(
         self,
         visitor: V,
         fields: Option<&'static [&'static str]>,
@@ -287,170 +285,5 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             }
             None => visitor.visit_unit(),
         }
-    }
-}
-
-struct Items<'de, 'a> {
-    items: std::slice::Iter<'de, Node>,
-    reader: Reader<'de, 'a>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'de, '_> {
-    type Error = ReadError<'de>;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<'de, Option<T::Value>> {
-        let reader = self.reader;
-        let Some(item) = self.items.find(|item| !reader.skips(item)) else { return Ok(None) };
-        let result = seed.deserialize(reader.child(item, false));
-        result.map(Some).map_err(|error| error.at(Spot::Value(item)))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
-    }
-}
-
-/// The parts of a comma-separated string.
-struct Parts<I> {
-    parts: I,
-}
-
-impl<'de, I: Iterator<Item = &'de str>> SeqAccess<'de> for Parts<I> {
-    type Error = ReadError<'de>;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<'de, Option<T::Value>> {
-        self.parts.next().map(|part| seed.deserialize(Part(part))).transpose()
-    }
-}
-
-/// One part of a comma-separated string: good for a list of strings only.
-struct Part<'de>(&'de str);
-
-impl<'de> Deserializer<'de> for Part<'de> {
-    type Error = ReadError<'de>;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Read<'de, V::Value> {
-        let (found, expected) = (format!("the string \"{}\"", self.0), "a list".to_owned());
-        Err(ReadError::new(Kind::Unexpected { found, expected }))
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V::Value> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<'de, V::Value> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Read<'de, V::Value> {
-        StrDeserializer::new(self.0).deserialize_enum(name, variants, visitor)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf option unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
-    }
-}
-
-struct Entries<'de, 'a> {
-    entries: std::slice::Iter<'de, Entry>,
-    current: Option<&'de Entry>,
-    fields: Option<&'static [&'static str]>,
-    reader: Reader<'de, 'a>,
-}
-
-impl<'de> MapAccess<'de> for Entries<'de, '_> {
-    type Error = ReadError<'de>;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Read<'de, Option<K::Value>> {
-        let reader = self.reader;
-        self.current = self.entries.find(|entry| !reader.skips(&entry.value));
-        let Some(entry) = self.current else { return Ok(None) };
-        let result = seed.deserialize(StrDeserializer::new(&entry.key));
-        result.map(Some).map_err(|error: ReadError<'de>| error.at(Spot::Key(entry)))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Read<'de, V::Value> {
-        let Some(entry) = self.current.take() else {
-            return Err(ReadError::custom("a value was asked for before its key"));
-        };
-        let mut reader = self.reader.child(&entry.value, true);
-        reader.unknown =
-            self.fields.filter(|fields| !fields.contains(&entry.key.as_str())).map(|fields| (entry, fields));
-        seed.deserialize(reader).map_err(|error| error.at(Spot::Value(&entry.value)))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.entries.len())
-    }
-}
-
-struct Variant<'de, 'a> {
-    name: &'de str,
-    entry: Option<&'de Entry>,
-    reader: Reader<'de, 'a>,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de, '_> {
-    type Error = ReadError<'de>;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Read<'de, (V::Value, Self)> {
-        let spot = self.entry.map_or(Spot::Value(self.reader.node), Spot::Key);
-        let value = seed
-            .deserialize(StrDeserializer::new(self.name))
-            .map_err(|error: ReadError<'de>| error.at(spot))?;
-        Ok((value, self))
-    }
-}
-
-impl<'de, 'a> Variant<'de, 'a> {
-    /// The value under the name of the variant.
-    fn content(&self, expected: &'static str) -> Read<'de, Reader<'de, 'a>> {
-        match self.entry {
-            Some(entry) => Ok(self.reader.child(&entry.value, false)),
-            None => Err(ReadError::custom(format!("`{}` needs {expected} under it", self.name))
-                .at(Spot::Value(self.reader.node))),
-        }
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'de, '_> {
-    type Error = ReadError<'de>;
-
-    fn unit_variant(self) -> Read<'de, ()> {
-        match self.entry {
-            Some(entry) if !entry.value.is_null() => {
-                let message = format!("`{}` takes nothing under it", self.name);
-                Err(ReadError::custom(message).at(Spot::Value(&entry.value)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Read<'de, T::Value> {
-        let reader = self.content("a value")?;
-        seed.deserialize(reader).map_err(|error| error.at(Spot::Value(reader.node)))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Read<'de, V::Value> {
-        self.content("a list")?.list(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Read<'de, V::Value> {
-        self.content("a mapping")?.mapping(visitor, Some(fields))
     }
 }

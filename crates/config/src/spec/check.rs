@@ -1,17 +1,29 @@
 //! What must hold between the sections, whatever the components are.
 
 use super::{Components, Located, Pipeline, Spec};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, Severity};
 use crate::id::ComponentId;
 use crate::suggest;
 
 const SIGNALS: [&str; 1] = ["traces"];
 
+/// Adds what is wrong between sections to `found`, which has what is wrong inside of them; what only follows
+/// from that is left out.
 pub(super) fn check(spec: &Spec, found: &mut Diagnostics) {
+    let told: Vec<String> =
+        found.iter().filter(|d| d.severity == Severity::Error).map(|d| d.path.clone()).collect();
+    // An unknown top-level key is probably a misspelt section: nobody knows what it defines or uses.
+    let sections_known = !told.iter().any(|path| !path.contains(['.', '[']) && !path.is_empty());
+    let sound = |path: &str| {
+        sections_known
+            && !told.iter().any(|at| {
+                at == path || at.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']))
+            })
+    };
     for pipeline in &spec.service.pipelines {
-        check_pipeline(spec, pipeline, found);
+        check_pipeline(spec, pipeline, &sound, found);
     }
-    if spec.service.pipelines.is_empty() {
+    if spec.service.pipelines.is_empty() && sound("service") {
         let error = match spec.root.get("service") {
             None => spec.root.error_at(&[], "there is no `service` section, and so no pipeline"),
             Some(service) => service.error_at(&["pipelines"], "there is no pipeline: nothing would run"),
@@ -19,12 +31,16 @@ pub(super) fn check(spec: &Spec, found: &mut Diagnostics) {
         let help = "under `service.pipelines`, `traces` lists `receivers`, `processors` and `exporters`";
         found.push(error.with_help(help));
     }
-    check_connectors(spec, found);
-    check_extensions(spec, found);
-    check_unused(spec, found);
+    if sound("connectors") && sound("service.pipelines") {
+        check_connectors(spec, found);
+    }
+    check_references(&spec.service.extensions, "extension", &[&spec.extensions], sound("extensions"), found);
+    if told.is_empty() {
+        check_unused(spec, found);
+    }
 }
 
-fn check_pipeline(spec: &Spec, pipeline: &Pipeline, found: &mut Diagnostics) {
+fn check_pipeline(spec: &Spec, pipeline: &Pipeline, sound: &dyn Fn(&str) -> bool, found: &mut Diagnostics) {
     let signal = pipeline.id.kind.as_str();
     if !SIGNALS.contains(&signal) {
         let (message, help) = match signal {
@@ -44,15 +60,19 @@ fn check_pipeline(spec: &Spec, pipeline: &Pipeline, found: &mut Diagnostics) {
         found.push(at.with_source(&pipeline.node.source));
         return;
     }
-    if pipeline.receivers.is_empty() {
+    let whole = sound(pipeline.node.path());
+    if pipeline.receivers.is_empty() && whole {
         found.push(at_pipeline(pipeline, "receivers", "a pipeline needs at least one receiver"));
     }
-    if pipeline.exporters.is_empty() {
+    if pipeline.exporters.is_empty() && whole {
         found.push(at_pipeline(pipeline, "exporters", "a pipeline needs at least one exporter"));
     }
-    check_references(&pipeline.receivers, "receiver", &[&spec.receivers, &spec.connectors], found);
-    check_references(&pipeline.processors, "processor", &[&spec.processors], found);
-    check_references(&pipeline.exporters, "exporter", &[&spec.exporters, &spec.connectors], found);
+    let joined = sound("connectors");
+    let receivers = [&spec.receivers, &spec.connectors];
+    check_references(&pipeline.receivers, "receiver", &receivers, sound("receivers") && joined, found);
+    check_references(&pipeline.processors, "processor", &[&spec.processors], sound("processors"), found);
+    let exporters = [&spec.exporters, &spec.connectors];
+    check_references(&pipeline.exporters, "exporter", &exporters, sound("exporters") && joined, found);
 }
 
 fn at_pipeline(pipeline: &Pipeline, key: &str, message: &str) -> crate::Diagnostic {
@@ -64,20 +84,22 @@ fn at_pipeline(pipeline: &Pipeline, key: &str, message: &str) -> crate::Diagnost
     error
 }
 
+/// `known` is whether the sections were read without errors.
 fn check_references(
     list: &[Located<ComponentId>],
     kind: &str,
     sections: &[&Components],
+    known: bool,
     found: &mut Diagnostics,
 ) {
     for (index, reference) in list.iter().enumerate() {
-        // Others than processors are a set to the collector; those that repeat were left out before.
+        // Of receivers and exporters the repetitions were left out before.
         if list[..index].iter().any(|earlier| earlier.value == reference.value) {
             found.push(reference.error(format!("the {kind} `{}` is here twice", reference.value)));
             continue;
         }
         let defined = sections.iter().flat_map(|section| section.iter()).map(|(id, _)| id);
-        if !defined.clone().any(|id| *id == reference.value) {
+        if known && !defined.clone().any(|id| *id == reference.value) {
             found.push(undefined(reference, kind, defined));
         }
     }
@@ -91,6 +113,12 @@ fn undefined<'a>(
     let id = reference.value.to_string();
     let names: Vec<String> = defined.map(ToString::to_string).collect();
     let error = reference.error(format!("the {kind} `{id}` is not defined"));
+    let of_kind = |name: &&String| name.split('/').next() == Some(reference.value.kind.as_str());
+    if let (None, Some(near)) =
+        (suggest::nearest(&id, names.iter().map(String::as_str)), names.iter().find(of_kind))
+    {
+        return error.with_help(format!("did you mean `{near}`?"));
+    }
     match suggest::help(&id, names.iter().map(String::as_str)) {
         Some(help) => error.with_help(help),
         None => error.with_help(format!("define it under `{kind}s:`")),
@@ -114,10 +142,6 @@ fn check_connectors(spec: &Spec, found: &mut Diagnostics) {
             found.push(key_error(spec, "connectors", id, node, message));
         }
     }
-}
-
-fn check_extensions(spec: &Spec, found: &mut Diagnostics) {
-    check_references(&spec.service.extensions, "extension", &[&spec.extensions], found);
 }
 
 fn check_unused(spec: &Spec, found: &mut Diagnostics) {

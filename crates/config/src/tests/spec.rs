@@ -108,6 +108,30 @@ fn references_must_be_defined() {
 }
 
 #[test]
+fn an_id_of_the_same_type_is_near() {
+    let problems = load_all(&[&GOOD.replace("[otlp/a, debug]", "[otlp, debug]")]).unwrap_err();
+    assert_eq!(problems.0[0].help.as_deref(), Some("did you mean `otlp/a`?"));
+}
+
+#[test]
+fn independent_problems_are_told_together_and_what_follows_is_not() {
+    let text = GOOD
+        .replace("  batch:", "  1batch:")
+        .replace("debug]", "nope]")
+        .replace("  pipelines:", "  x: 1\n  pipelines:");
+    assert_eq!(
+        found(&text),
+        [
+            "4:3: processors.1batch: the type `1batch` in an id starts with a letter and goes on with letters, digits \
+             and `_`, at most 63 in all",
+            "9:3: service.x: unknown key `x`",
+            "14:27: service.pipelines.traces.exporters[1]: the exporter `nope` is not defined",
+        ]
+    );
+    assert_eq!(found(&GOOD.replace("service:", "servce:")), ["8:1: servce: unknown key `servce`"]);
+}
+
+#[test]
 fn pipelines_need_both_ends() {
     let text = "receivers: {otlp: }\nexporters: {debug: }\nservice:\n  pipelines:\n    traces:\n      receivers: []\n    traces/b:\n";
     assert_eq!(
