@@ -42,4 +42,10 @@ pub trait Consumer: Send + Sync {
     /// # Errors
     /// The payload, when it still does not fit.
     fn consume_wait(&self, payload: Payload, timeout: Duration) -> Result<(), Refused>;
+
+    /// Whether a fan-out must wait for this consumer when it is full, instead of letting it miss what the others
+    /// take (`sending_queue.block_on_overflow`).
+    fn holds_back(&self) -> bool {
+        false
+    }
 }

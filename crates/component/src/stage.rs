@@ -14,6 +14,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long one attempt to deliver waits before the stage looks at its control lane again.
 const ATTEMPT: Duration = Duration::from_millis(50);
 
+/// The least time between two attempts.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The entrance of a stage: a bounded channel that acknowledges what it has room for.
 ///
 /// In memory, room in the channel's budget is what taking responsibility means: the stage behind it never gives
@@ -84,6 +87,7 @@ pub fn deliver(
 ) -> Result<(), (Refusal, usize)> {
     loop {
         let wait = give_up().map_or(ATTEMPT, |at| at.saturating_duration_since(Instant::now()).min(ATTEMPT));
+        let begun = Instant::now();
         match next.consume_wait(payload, wait) {
             Ok(()) => return Ok(()),
             Err(refused) => {
@@ -94,6 +98,10 @@ pub fn deliver(
                     return Err((refused.refuse(), items));
                 }
                 payload = *refused.payload;
+                // A consumer that hands back at once would have us spin.
+                if begun.elapsed() < PAUSE {
+                    std::thread::sleep(PAUSE);
+                }
             }
         }
     }

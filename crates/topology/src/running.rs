@@ -31,6 +31,7 @@ pub struct Running {
     /// Each pipeline's processors, in the order of the data's way.
     processors: Vec<Vec<Named<dyn Processor>>>,
     exporters: Vec<(String, Named<dyn Exporter>)>,
+    fan_outs: Vec<Arc<FanOut>>,
 }
 
 /// What a stop came to, in items.
@@ -69,6 +70,7 @@ impl Plan {
             receivers: Vec::new(),
             processors: Vec::new(),
             exporters: Vec::new(),
+            fan_outs: Vec::new(),
         };
         match running.start(self).await {
             Ok(()) => {
@@ -112,7 +114,7 @@ impl Running {
             let context = self.context(Kind::Receiver, &id, None);
             let status = context.status.clone();
             let failed = |reason: String| StartFailed::new("receiver", &id, reason, &status);
-            let next = FanOut::join(entrances.remove(&id).unwrap_or_default());
+            let next = self.join(entrances.remove(&id).unwrap_or_default());
             let mut receiver = receiver.build(context, next).map_err(|error| failed(error.to_string()))?;
             let started = receiver.start().await;
             self.receivers.push((status.clone(), receiver));
@@ -130,9 +132,9 @@ impl Running {
     ) -> Result<(), StartFailed> {
         let branches = pipeline.exporters.iter().filter_map(|id| {
             let consumer = Arc::clone(exits.get(id)?);
-            Some(Branch { consumer, missed: self.missed_by_exporter(id) })
+            Some(Branch::new(consumer, self.missed_by_exporter(id)))
         });
-        let mut next = FanOut::join(branches.collect());
+        let mut next = self.join(branches.collect());
         let mut processors = Vec::new();
         for (id, processor) in pipeline.processors.into_iter().rev() {
             let context = self.context(Kind::Processor, &id, Some(&pipeline.id));
@@ -151,9 +153,16 @@ impl Running {
                 "Number of spans that a pipeline had no room for while another pipeline of the same receiver took them.",
                 &[("pipeline", pipeline.id.as_str())],
             );
-            entrances.entry(id).or_default().push(Branch { consumer: Arc::clone(&next), missed });
+            entrances.entry(id).or_default().push(Branch::new(Arc::clone(&next), missed));
         }
         Ok(())
+    }
+
+    /// One consumer in front of the branches.
+    fn join(&mut self, branches: Vec<Branch>) -> Arc<dyn Consumer> {
+        let fan_out = Arc::new(FanOut::new(branches));
+        self.fan_outs.push(Arc::clone(&fan_out));
+        fan_out
     }
 
     /// The collector's counter of what an exporter's full queue could not take.

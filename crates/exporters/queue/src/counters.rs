@@ -19,7 +19,8 @@ const REASONS: [Reason; 8] = [
 pub(crate) struct Counters {
     sent: Counter,
     failed: Counter,
-    refused: Counter,
+    /// What this exporter's full queue missed while another took it; counted by the fan-out in front of it.
+    missed: Counter,
     pub(crate) retries: Counter,
     pub(crate) in_flight: Gauge,
     dropped: Vec<(Reason, Counter)>,
@@ -39,9 +40,9 @@ impl Counters {
                 "Spans given up after a permanent failure or the last retry, or rejected by the backend.",
                 labels,
             ),
-            refused: metrics.counter(
+            missed: metrics.counter(
                 "otelcol_exporter_enqueue_failed_spans",
-                "Spans handed back because the sending queue was full.",
+                "Number of spans failed to be added to the sending queue.",
                 labels,
             ),
             retries: metrics.counter("forebay_exporter_retries", "Requests that were sent again.", labels),
@@ -63,7 +64,7 @@ impl Counters {
         };
         context.status.flow("sent", &counters.sent);
         context.status.flow("failed", &counters.failed);
-        context.status.flow("refused", &counters.refused);
+        context.status.flow("missed", &counters.missed);
         for (_, counter) in &counters.dropped {
             context.status.flow("dropped", counter);
         }
@@ -73,10 +74,6 @@ impl Counters {
     pub(crate) fn sent(&self, items: u64) {
         self.sent.inc_by(items);
         self.total_sent.fetch_add(items, Ordering::Relaxed);
-    }
-
-    pub(crate) fn refused(&self, items: usize) {
-        self.refused.inc_by(items as u64);
     }
 
     /// Counts items given up while running.

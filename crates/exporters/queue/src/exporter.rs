@@ -26,8 +26,8 @@ struct Entrance {
     delivery: Arc<Delivery>,
     /// Accept when queued, or only when the backend has.
     accept_at_once: bool,
-    /// Whether a pipeline's thread may wait for room.
-    may_block: bool,
+    /// Whether a full queue holds the pipeline back instead of missing what others take.
+    block_on_overflow: bool,
 }
 
 impl QueuedExporter {
@@ -60,7 +60,7 @@ impl QueuedExporter {
             queue,
             delivery,
             accept_at_once: !queue_config.wait_for_result,
-            may_block: queue_config.block_on_overflow,
+            block_on_overflow: queue_config.block_on_overflow,
         };
         Self { entrance: Arc::new(entrance), workers, drain, status: context.status.clone() }
     }
@@ -95,7 +95,6 @@ fn observe(context: &Context, queue: &Arc<Queue>) {
 
 impl Entrance {
     fn enter(&self, mut payload: Payload, wait: Option<Duration>) -> Result<(), Refused> {
-        let items = payload.items;
         // The acknowledgement stays outside: it is completed once the payload is in, or goes back with it.
         let open = self.accept_at_once.then(|| std::mem::replace(&mut payload.ack, Ack::none()));
         let pushed = match wait {
@@ -109,8 +108,8 @@ impl Entrance {
                 }
                 return Ok(());
             }
+            // Not a loss yet: whoever goes on without us counts it (`forebay_component::FanOut`).
             Err(Full::NoRoom(payload)) => {
-                self.delivery.counters.refused(items);
                 (payload, Refusal::retryable(Reason::QueueFull, "the exporter's sending queue is full"))
             }
             Err(Full::Closed(payload)) => {
@@ -130,7 +129,11 @@ impl Consumer for Entrance {
     }
 
     fn consume_wait(&self, payload: Payload, timeout: Duration) -> Result<(), Refused> {
-        self.enter(payload, self.may_block.then_some(timeout))
+        self.enter(payload, Some(timeout))
+    }
+
+    fn holds_back(&self) -> bool {
+        self.block_on_overflow
     }
 }
 
