@@ -3,5 +3,6 @@
 mod compile;
 mod model;
 mod policies;
+mod properties;
 mod sampler;
 mod support;

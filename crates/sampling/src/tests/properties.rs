@@ -1,0 +1,293 @@
+//! The sampler against the naive one of `model`, over random sequences of events.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use proptest::prelude::*;
+
+use super::model::{HeldSpan, Naive, resource};
+use super::support::*;
+use crate::{SamplerConfig, Verdict};
+
+/// Policies that between them use every type and combinator.
+const POLICIES: [&str; 5] = [
+    r#"[{"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a", "b"]}},
+        {"name": "slow", "type": "latency", "latency": {"threshold_ms": 40}},
+        {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 30}}]"#,
+    r#"[{"name": "quiet", "type": "string_attribute",
+         "string_attribute": {"key": "p", "values": ["a"], "invert_match": true}},
+        {"name": "drop", "type": "drop", "drop": {"drop_sub_policy": [
+            {"type": "status_code", "status_code": {"status_codes": ["OK"]}},
+            {"type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 2, "max_value": 3}}]}}]"#,
+    r#"[{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+        {"name": "both", "type": "and", "and": {"and_sub_policy": [
+            {"type": "string_attribute", "string_attribute":
+                {"key": "p", "values": ["^[ab]$"], "enabled_regex_matching": true, "cache_max_size": 1}},
+            {"type": "numeric_attribute", "numeric_attribute":
+                {"key": "n", "min_value": 2, "invert_match": true}}]}}]"#,
+    r#"[{"name": "window", "type": "latency", "latency": {"threshold_ms": 10, "upper_threshold_ms": 60}},
+        {"name": "drop", "type": "drop", "drop": {"drop_sub_policy": [
+            {"type": "probabilistic", "probabilistic": {"sampling_percentage": 50, "hash_salt": "x"}},
+            {"type": "string_attribute", "string_attribute":
+                {"key": "p", "values": ["b"], "invert_match": true}}]}},
+        {"name": "flag", "type": "boolean_attribute", "boolean_attribute": {"key": "f", "value": true}}]"#,
+    r#"[{"name": "one", "type": "numeric_attribute", "numeric_attribute": {"key": "n", "max_value": 0}},
+        {"name": "none", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["zz"]}}]"#,
+];
+
+/// A span as the test makes it up: everything a policy can see.
+#[derive(Clone, Debug)]
+struct Sketch {
+    trace: u64,
+    resource: usize,
+    scope: usize,
+    is_root: bool,
+    p: usize,
+    n: i64,
+    f: Option<bool>,
+    status: i32,
+    start_ms: u64,
+    length_ms: u64,
+    padding: usize,
+}
+
+const TEXTS: [Option<&str>; 5] = [None, None, Some("a"), Some("b"), Some("c")];
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let place = (0..6_u64, 0..3_usize, 0..2_usize, prop::bool::weighted(0.1));
+    let values = (0..TEXTS.len(), -2..6_i64, prop::option::weighted(0.2, any::<bool>()), 0..3_i32);
+    let size = (0..50_u64, 0..30_u64, prop_oneof![9 => 0..200_usize, 1 => 30_000..90_000_usize]);
+    (place, values, size).prop_map(|((trace, resource, scope, is_root), (p, n, f, status), size)| Sketch {
+        trace,
+        resource,
+        scope,
+        is_root,
+        p,
+        n,
+        f,
+        status,
+        start_ms: size.0,
+        length_ms: size.1,
+        padding: size.2,
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// Spans in the order of the request, and by how much the clock moves before, in ms.
+    Ingest(Vec<Sketch>, i64),
+    Tick(i64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (prop::collection::vec(sketch(), 1..12), -500..3_000_i64).prop_map(|(spans, by)| Event::Ingest(spans, by)),
+        1 => (-500..12_000_i64).prop_map(Event::Tick),
+    ]
+}
+
+fn build(sketch: &Sketch, number: u64) -> Span {
+    let mut span = if sketch.is_root { root(sketch.trace) } else { span(sketch.trace, 0) };
+    span.span_id = (number + 1).to_be_bytes().to_vec();
+    span = timed(with_status(span, sketch.status), sketch.start_ms, sketch.start_ms + sketch.length_ms);
+    if let Some(value) = TEXTS[sketch.p] {
+        span = with(span, "p", text(value));
+    }
+    if sketch.n >= 0 {
+        span = with(span, "n", Value::IntValue(sketch.n));
+    }
+    if let Some(value) = sketch.f {
+        span = with(span, "f", Value::BoolValue(value));
+    }
+    with(span, "padding", Value::BytesValue(vec![1; sketch.padding]))
+}
+
+/// A request with the spans in the given order: neighbours of one resource and scope share them.
+fn build_request(spans: &[(usize, usize, Span)]) -> Vec<u8> {
+    let mut groups: Vec<ResourceSpans> = Vec::new();
+    let same = |a: &(usize, usize, Span), b: &(usize, usize, Span)| a.0 == b.0 && a.1 == b.1;
+    for group in spans.chunk_by(same) {
+        let scope = ["sdk", "http"][group[0].1];
+        let spans = group.iter().map(|(_, _, span)| span.clone()).collect();
+        groups.push(resource_spans(&resource(group[0].0), scope, spans));
+    }
+    encode(groups)
+}
+
+fn span_key(span: &HeldSpan) -> (usize, usize, Vec<u8>) {
+    (span.0, span.1, prost::Message::encode_to_vec(&span.2))
+}
+
+/// What a driver sent on, in the same terms.
+fn sent(driver: &Driver) -> Vec<(usize, usize, Vec<u8>)> {
+    let mut all = Vec::new();
+    for resource_spans in &driver.sent {
+        let number = (0..3).find(|&n| {
+            super::support::resource_spans(&resource(n), "", Vec::new()).resource == resource_spans.resource
+        });
+        for scope_spans in &resource_spans.scope_spans {
+            let scope = usize::from(scope_spans.scope.as_ref().unwrap().name == "http");
+            let spans = scope_spans.spans.iter();
+            all.extend(spans.map(|span| span_key(&(number.unwrap(), scope, span.clone()))));
+        }
+    }
+    all.sort();
+    all
+}
+
+fn run(policies: &str, config: SamplerConfig, events: &[Event]) -> (Driver, Naive) {
+    let policies = super::support::policies(policies);
+    let mut driver = Driver::new(config.clone(), &policies);
+    let mut naive = Naive::new(policies, config);
+    let (mut clock, mut number) = (10_000_i64, 0);
+    for event in events {
+        let (Event::Ingest(_, by) | Event::Tick(by)) = event;
+        clock = (clock + by).max(0);
+        let now = Duration::from_millis(clock as u64);
+        naive.now = naive.now.max(crate::sampler::nanos(now));
+        match event {
+            Event::Ingest(sketches, _) => {
+                let build = |sketch: &Sketch| {
+                    number += 1;
+                    (sketch.resource, sketch.scope, build(sketch, number))
+                };
+                let spans: Vec<HeldSpan> = sketches.iter().map(build).collect();
+                driver.ingest(&build_request(&spans), now);
+                naive.ingest(&spans);
+            }
+            Event::Tick(_) => {
+                driver.tick(Duration::from_nanos(naive.now));
+                naive.tick();
+            }
+        }
+    }
+    driver.flush(Duration::ZERO);
+    naive.flush();
+    (driver, naive)
+}
+
+proptest! {
+    /// Same verdicts for the same reasons in the same order, and the same spans sent on, byte for byte, once each.
+    #[test]
+    fn agrees_with_the_naive_sampler(
+        policies in prop::sample::select(POLICIES.to_vec()),
+        events in prop::collection::vec(event(), 1..40),
+        num_traces in 1..6_usize,
+        caches in (1..4_usize, 1..4_usize),
+        after_root in prop::option::of(0..9_000_u64),
+    ) {
+        let config = SamplerConfig {
+            decision_wait: 10 * SECOND,
+            decision_wait_after_root_received: after_root.map(Duration::from_millis),
+            num_traces,
+            sampled_cache_size: caches.0,
+            non_sampled_cache_size: caches.1,
+            early_keep: false,
+            ..SamplerConfig::default()
+        };
+        let (driver, naive) = run(policies, config, &events);
+        let decisions: Vec<_> = driver.decisions.iter().map(|decision| {
+            let policy = decision.policy.as_deref().map(str::to_owned);
+            (decision.trace_id.to_vec(), decision.verdict, policy, decision.spans as usize, decision.trigger)
+        }).collect();
+        prop_assert_eq!(&decisions, &naive.decisions);
+        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
+        expected.sort();
+        prop_assert!(sent(&driver) == expected, "other spans were sent on");
+        prop_assert_eq!(driver.sampler.stats().spans_held, 0);
+    }
+
+    /// With room for all, keeping early keeps the same traces, and each span of them once.
+    #[test]
+    fn early_keep_keeps_the_same_traces(
+        policies in prop::sample::select(POLICIES.to_vec()),
+        events in prop::collection::vec(event(), 1..40),
+        sample_on_first_match in any::<bool>(),
+    ) {
+        let config = |early_keep| SamplerConfig {
+            // No deadline comes: a late span would be part of one decision and not of the other.
+            decision_wait: 1_000_000 * SECOND,
+            sampled_cache_size: 100,
+            non_sampled_cache_size: 100,
+            sample_on_first_match,
+            early_keep,
+            ..SamplerConfig::default()
+        };
+        let (early, naive) = run(policies, config(true), &events);
+        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
+        expected.sort();
+        prop_assert!(sent(&early) == expected, "other spans were sent on");
+        let verdicts: BTreeMap<_, _> =
+            early.decisions.iter().map(|decision| (decision.trace_id.to_vec(), decision)).collect();
+        prop_assert_eq!(verdicts.len(), naive.decisions.len());
+        for (id, verdict, policy, ..) in &naive.decisions {
+            prop_assert_eq!(verdicts[id].verdict, *verdict);
+            if sample_on_first_match {
+                prop_assert_eq!(verdicts[id].policy.as_deref(), policy.as_deref());
+            }
+        }
+    }
+
+    /// Under any limits, a trace whose verdict is remembered comes out whole and once, or not at all.
+    #[test]
+    fn all_of_a_trace_or_nothing(
+        policies in prop::sample::select(POLICIES.to_vec()),
+        events in prop::collection::vec(event(), 1..40),
+        num_traces in 1..6_usize,
+        memory_limit in prop::option::of(1..400_000_usize),
+        early_keep in any::<bool>(),
+        drop_pending_traces_on_shutdown in any::<bool>(),
+    ) {
+        let config = SamplerConfig {
+            decision_wait: 10 * SECOND,
+            num_traces,
+            sampled_cache_size: 100,
+            non_sampled_cache_size: 100,
+            memory_limit,
+            early_keep,
+            drop_pending_traces_on_shutdown,
+            ..SamplerConfig::default()
+        };
+        let (driver, naive) = run(policies, config, &events);
+        let kept: Vec<_> = driver.decisions.iter().filter(|decision| decision.verdict == Verdict::Kept).collect();
+        let kept: Vec<_> = kept.iter().map(|decision| decision.trace_id.to_vec()).collect();
+        let mut expected: Vec<_> =
+            naive.seen.iter().filter(|span| kept.contains(&span.2.trace_id)).map(span_key).collect();
+        expected.sort();
+        prop_assert!(sent(&driver) == expected, "other spans were sent on");
+        let stats = driver.sampler.stats();
+        prop_assert_eq!(stats.spans_accepted, naive.seen.len() as u64);
+        prop_assert_eq!((stats.spans_held, stats.bytes_held), (0, 0));
+        prop_assert_eq!(stats.spans_kept, expected.len() as u64);
+    }
+
+    /// Bytes that are no request do no harm.
+    #[test]
+    fn malformed_requests_do_not_panic(
+        policies in prop::sample::select(POLICIES.to_vec()),
+        sketches in prop::collection::vec(sketch(), 1..6),
+        mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in any::<prop::sample::Index>(),
+        random in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let spans: Vec<HeldSpan> = sketches
+            .iter()
+            .map(|sketch| (sketch.resource, sketch.scope, build(&Sketch { padding: 3, ..sketch.clone() }, 1)))
+            .collect();
+        let mut request = build_request(&spans);
+        for (at, byte) in mutations {
+            let at = at.index(request.len());
+            request[at] = byte;
+        }
+        let set = std::sync::Arc::new(crate::compile(&super::support::policies(policies)).unwrap());
+        let mut sampler = crate::Sampler::new(SamplerConfig::default(), set, 1);
+        let mut out = Vec::new();
+        for bytes in [&request[..], &request[..cut.index(request.len())], &random, &request] {
+            sampler.ingest(bytes, None, Duration::ZERO, &mut out);
+        }
+        while sampler.flush(SECOND, &mut out) {}
+        let stats = sampler.stats();
+        prop_assert_eq!(stats.spans_accepted, stats.spans_kept + stats.spans_dropped);
+    }
+}
