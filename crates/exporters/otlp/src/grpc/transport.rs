@@ -140,7 +140,9 @@ fn delivered(frame: &[u8]) -> Delivered {
     match frame {
         [0, a, b, c, d, message @ ..] => {
             let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            message.get(..length).map(response::delivered).unwrap_or_default()
+            let message =
+                message.get(..length).and_then(|message| forebay_otlp::response::decode(message).ok());
+            response::delivered(message.flatten())
         }
         _ => Delivered::default(),
     }
