@@ -20,11 +20,17 @@ struct State {
     /// Refuses this many more payloads, then takes again.
     refuse_next: usize,
     attempts: usize,
+    holds_back: bool,
 }
 
 impl Sink {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a fan-out wait for this sink when it is full.
+    pub fn hold_back(&self) {
+        self.lock().holds_back = true;
     }
 
     /// Refuses everything retryably, as a full queue does, until [`Self::open`].
@@ -117,5 +123,9 @@ impl Consumer for Sink {
         self.changed.notify_all();
         payload.ack.accept();
         Ok(())
+    }
+
+    fn holds_back(&self) -> bool {
+        self.lock().holds_back
     }
 }

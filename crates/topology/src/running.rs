@@ -207,6 +207,11 @@ impl Running {
         for dropped in futures_util::future::join_all(pipelines).await {
             summary.processors_dropped += dropped.unwrap_or_default();
         }
+        let fan_outs = std::mem::take(&mut self.fan_outs);
+        let flushed = tokio::task::spawn_blocking(move || {
+            fan_outs.iter().map(|fan_out| fan_out.flush(deadline)).sum::<u64>()
+        });
+        summary.processors_dropped += flushed.await.unwrap_or_default();
         let exporters =
             std::mem::take(&mut self.exporters).into_iter().map(|(id, (status, exporter))| async move {
                 let drained = exporter.shutdown(deadline).await;

@@ -246,6 +246,29 @@ async fn a_full_branch_misses_what_another_takes_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_branch_that_holds_back_misses_nothing_and_is_flushed_at_a_stop() {
+    let (telemetry, running) = start("hold", TWO_EXPORTERS).await;
+    let entrance = found(&ENTRANCES, "hold:made/in");
+    let (a, b) = (found(&SINKS, "hold:made/a"), found(&SINKS, "hold:made_up/b"));
+    b.hold_back();
+    b.close();
+    entrance.consume(requests::payload(1, 0, 2, None)).unwrap();
+    let refused = entrance.consume(requests::payload(2, 0, 3, None)).unwrap_err();
+    assert!(refused.refusal.retryable, "the second waits for the first");
+    assert_eq!((a.items(), b.items()), (2, 0));
+    b.open();
+    entrance.consume(*refused.payload).unwrap();
+    assert_eq!((a.items(), b.items()), (5, 5), "nothing is missed or doubled");
+    b.close();
+    entrance.consume(requests::payload(3, 0, 4, None)).unwrap();
+    b.open();
+    running.unwrap().shutdown(soon()).await;
+    assert_eq!((a.items(), b.items()), (9, 9), "a stop delivers what was held");
+    let missed = forebay_testkit::metric(&telemetry, "otelcol_exporter_enqueue_failed_spans", &[]);
+    assert_eq!(missed, 0.0);
+}
+
+#[tokio::test]
 async fn a_receiver_that_cannot_start_stops_everything_that_had_started() {
     let text = TWO_EXPORTERS.replace("made/in: {test: TEST}", "made/in: {test: TEST, fail: true}");
     let (telemetry, running) = start("fail", &text).await;
