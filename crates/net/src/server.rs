@@ -1,0 +1,198 @@
+//! A small HTTP server for every component that listens: HTTP/1.1 and HTTP/2, TLS, timeouts against slow clients,
+//! and a graceful stop. What a request means is the [`Handler`]'s.
+
+mod activity;
+mod body;
+mod connection;
+mod frames;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use activity::PingPolicy;
+pub use body::ReplyBody;
+pub use connection::serve_connection;
+
+/// How long a TLS handshake may take when no header timeout is set.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long accepting rests when the system has no file descriptor or memory left for a connection.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What a handler answers with, later.
+pub type Reply = Pin<Box<dyn Future<Output = Response<ReplyBody>> + Send>>;
+
+/// Answers requests. The future is dropped when the client goes away.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply;
+}
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// TLS, with the protocols it offers; none for plain text.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether HTTP/1.1 is spoken besides HTTP/2.
+    pub http1: bool,
+    /// How long a client may take for the TLS handshake and for the head of a request once its first byte arrived.
+    pub header_timeout: Option<Duration>,
+    /// How long a connection may stay open with no request under way.
+    pub idle_timeout: Option<Duration>,
+    /// How old a connection may become before it is asked to end.
+    pub max_age: Option<Duration>,
+    /// How long a connection may take to end once it was asked for its age; none: as long as its requests take.
+    pub max_age_grace: Option<Duration>,
+    /// Whether an HTTP/1.1 connection serves more than one request.
+    pub keep_alive: bool,
+    /// Requests under way on one HTTP/2 connection.
+    pub max_concurrent_streams: u32,
+    /// How long an HTTP/2 connection may be silent before it is pinged.
+    pub ping_interval: Option<Duration>,
+    /// How long a ping may stay unanswered before the connection is closed.
+    pub ping_timeout: Duration,
+    /// How often a client may ping; none: as often as it likes.
+    pub ping_policy: Option<PingPolicy>,
+    /// Bytes that one read from the socket may fetch; none: what the protocol asks for.
+    pub read_buffer: Option<usize>,
+    /// Bytes of a response that may wait to be written on one HTTP/2 stream; none: 400 KiB.
+    pub write_buffer: Option<usize>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            http1: true,
+            header_timeout: Some(Duration::from_secs(60)),
+            idle_timeout: None,
+            max_age: None,
+            max_age_grace: None,
+            keep_alive: true,
+            max_concurrent_streams: 1000,
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(20),
+            ping_policy: None,
+            read_buffer: None,
+            write_buffer: None,
+        }
+    }
+}
+
+/// A server that runs. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Server {
+    local: SocketAddr,
+    /// Asks connections to end when their requests are answered.
+    stop: CancellationToken,
+    /// Ends them.
+    kill: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Serves what `listener` accepts, on the current runtime.
+    ///
+    /// # Errors
+    /// When the listener has no address, as it does once the system has closed it.
+    pub fn start(
+        listener: TcpListener,
+        options: ServerOptions,
+        handler: Arc<dyn Handler>,
+    ) -> std::io::Result<Self> {
+        let server = Self {
+            local: listener.local_addr()?,
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        let (stop, kill) = (server.stop.clone(), server.kill.clone());
+        let connections = server.connections.clone();
+        let options = Arc::new(options);
+        server.connections.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = stop.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                let (stream, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection; raise the limit of open files if it persists");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                        continue;
+                    }
+                };
+                // Answers are small and awaited: Nagle's algorithm would only delay them.
+                let _ = stream.set_nodelay(true);
+                let (options, handler) = (Arc::clone(&options), Arc::clone(&handler));
+                let (stop, kill) = (stop.clone(), kill.clone());
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = kill.cancelled() => {}
+                        () = secure_and_serve(stream, peer, options, handler, stop) => {}
+                    }
+                });
+            }
+        });
+        Ok(server)
+    }
+
+    /// The address it listens on, with the port that the system chose for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        // The accepting task is one of those tracked.
+        self.connections.len().saturating_sub(usize::from(!self.stop.is_cancelled()))
+    }
+
+    /// Listens no more, says so to the clients (GOAWAY, `connection: close`), waits until `deadline` for the requests
+    /// under way, then closes what is left.
+    pub async fn shutdown(self, deadline: Instant) {
+        self.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout_at(deadline.into(), self.connections.wait()).await.is_err() {
+            self.kill.cancel();
+            self.connections.wait().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.kill.cancel();
+    }
+}
+
+async fn secure_and_serve(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    options: Arc<ServerOptions>,
+    handler: Arc<dyn Handler>,
+    stop: CancellationToken,
+) {
+    let Some(tls) = options.tls.clone() else {
+        return serve_connection(Box::new(stream), peer, options, handler, stop).await;
+    };
+    let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(stream)) => serve_connection(Box::new(stream), peer, options, handler, stop).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
