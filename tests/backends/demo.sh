@@ -2,7 +2,7 @@
 # Runs the release build with the built-in generator as a background client; Ctrl-C stops all that was started here.
 # usage: demo.sh alone|backends
 set -euo pipefail
-# shellcheck source=versions.sh
+# shellcheck source=SCRIPTDIR/versions.sh
 . "$(dirname "${BASH_SOURCE[0]}")/versions.sh"
 cd "$BACKENDS/../.."
 forebay=${FOREBAY_BIN:-target/release/forebay}
@@ -13,10 +13,13 @@ tempo=no
 
 stop() {
     trap - INT TERM EXIT
-    # Clients first, backends last, so that the agent can drain.
-    local i
+    # Clients first, backends last, so that the agent can drain. What does not stop in 10 s (Tempo takes half a minute) is ended.
+    local i deadline
     for ((i = ${#children[@]} - 1; i >= 0; i--)); do
-        kill "${children[i]}" 2>/dev/null || true
+        deadline=$((SECONDS + 10))
+        kill "${children[i]}" 2>/dev/null || continue
+        while kill -0 "${children[i]}" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.1; done
+        kill -9 "${children[i]}" 2>/dev/null || true
         wait "${children[i]}" 2>/dev/null || true
     done
     rm -rf "$logs"

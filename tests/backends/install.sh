@@ -6,7 +6,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=versions.sh
+# shellcheck source=SCRIPTDIR/versions.sh
 . "$here/versions.sh"
 mkdir -p "$FOREBAY_TESTKIT"
 

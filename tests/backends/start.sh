@@ -2,7 +2,7 @@
 # Runs one backend in the foreground (the process replaces this script: its pid is the backend's), on loopback only.
 # usage: [PORT VARIABLES] start.sh jaeger|zipkin|tempo      ports and their defaults: the configs beside this script
 set -euo pipefail
-# shellcheck source=versions.sh
+# shellcheck source=SCRIPTDIR/versions.sh
 . "$(dirname "${BASH_SOURCE[0]}")/versions.sh"
 
 case ${1:-} in

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # The pinned versions and where they are cached; sourced by install.sh, start.sh and the Makefile's recipes.
 JAEGER_VERSION=2.13.0 # module v1.76.0, pinned by jaeger-tool/go.mod and go.sum
 ZIPKIN_VERSION=3.5.1
