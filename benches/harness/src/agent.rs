@@ -1,0 +1,129 @@
+//! An agent as a process: started, measured from outside, stopped.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::BenchError;
+
+/// Linux reports CPU times in units of 1/100 s to programs, on every architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
+const START_WITHIN: Duration = Duration::from_secs(30);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How to start an agent.
+pub struct AgentSpec<'a> {
+    pub name: &'a str,
+    pub binary: &'a Path,
+    pub config: &'a Path,
+    /// Where its exporters send.
+    pub sink: SocketAddr,
+    /// What it prints goes there.
+    pub log: PathBuf,
+}
+
+/// A running agent; killed when dropped.
+pub struct Agent {
+    name: String,
+    child: Child,
+    pid: u32,
+    /// `host:port` of its OTLP/gRPC receiver.
+    pub endpoint: String,
+}
+
+impl Agent {
+    /// Starts the agent and waits until its receiver takes connections.
+    ///
+    /// Its config finds its ports in the environment: `BENCH_OTLP_PORT` to listen on, `BENCH_SINK_PORT` to send to,
+    /// `BENCH_ADMIN_PORT` for its own telemetry.
+    pub async fn start(spec: AgentSpec<'_>) -> Result<Self, BenchError> {
+        let cannot = |error: std::io::Error| BenchError::agent(spec.name, error);
+        if let Some(folder) = spec.log.parent() {
+            fs::create_dir_all(folder).map_err(BenchError::file(folder))?;
+        }
+        let log = File::create(&spec.log).map_err(BenchError::file(&spec.log))?;
+        let (otlp_port, admin_port) = (free_port().map_err(cannot)?, free_port().map_err(cannot)?);
+        let mut child = Command::new(spec.binary)
+            .arg("--config")
+            .arg(spec.config)
+            .env("BENCH_OTLP_PORT", otlp_port.to_string())
+            .env("BENCH_ADMIN_PORT", admin_port.to_string())
+            .env("BENCH_SINK_PORT", spec.sink.port().to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(cannot)?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(cannot)?;
+        let endpoint = format!("127.0.0.1:{otlp_port}");
+        let deadline = Instant::now() + START_WITHIN;
+        while TcpStream::connect(&endpoint).await.is_err() {
+            let exited = child.try_wait().map_err(cannot)?;
+            if exited.is_some() || Instant::now() > deadline {
+                let what = exited.map_or("it does not listen".into(), |status| status.to_string());
+                return Err(BenchError::agent(spec.name, format!("{what}; see {}", spec.log.display())));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let pid = child.id().ok_or_else(|| BenchError::agent(spec.name, "it is gone"))?;
+        Ok(Self { name: spec.name.to_owned(), child, pid, endpoint })
+    }
+
+    /// User and system time of the process so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64, BenchError> {
+        let text = self.proc("stat")?;
+        parse_cpu_ticks(&text)
+            .map(|ticks| ticks as f64 / TICKS_PER_SECOND)
+            .ok_or_else(|| BenchError::agent(&self.name, "its /proc stat is not understood"))
+    }
+
+    /// The largest resident size of the process so far, in bytes.
+    pub fn peak_bytes(&self) -> Result<u64, BenchError> {
+        let text = self.proc("status")?;
+        parse_peak_kib(&text)
+            .map(|kib| kib * 1024)
+            .ok_or_else(|| BenchError::agent(&self.name, "its /proc status is not understood"))
+    }
+
+    /// Asks the agent to stop, and waits for it.
+    pub async fn stop(mut self) -> Result<ExitStatus, BenchError> {
+        let asked = Command::new("kill").arg("-TERM").arg(self.pid.to_string()).status().await;
+        asked.map_err(|error| BenchError::agent(&self.name, format!("cannot signal it: {error}")))?;
+        match timeout(STOP_WITHIN, self.child.wait()).await {
+            Ok(status) => status.map_err(|error| BenchError::agent(&self.name, error)),
+            Err(_) => Err(BenchError::agent(&self.name, format!("it did not stop within {STOP_WITHIN:?}"))),
+        }
+    }
+
+    fn proc(&self, file: &str) -> Result<String, BenchError> {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::read_to_string(path)
+            .map_err(|error| BenchError::agent(&self.name, format!("it is gone: {error}")))
+    }
+}
+
+/// utime + stime of a `/proc/<pid>/stat` (fields 14 and 15; the second field is a name that may hold anything).
+pub fn parse_cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// VmHWM of a `/proc/<pid>/status`, in KiB.
+pub fn parse_peak_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

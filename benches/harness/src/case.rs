@@ -1,0 +1,98 @@
+//! A case: a folder with `case.yaml` and one `<agent>.yaml` per agent.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::BenchError;
+use crate::tally::Keep;
+
+/// The peers' order in tables; agents that are not named here follow in alphabetical order.
+const KNOWN_AGENTS: [&str; 2] = ["forebay", "otelcol"];
+/// Where `cargo build --release` puts the agent.
+const OUR_BINARY: &str = "target/release/forebay";
+
+/// `case.yaml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseFile {
+    /// One line for the report.
+    pub description: String,
+    /// Spans sent to each agent in each round.
+    pub spans: usize,
+    /// Spans in each request.
+    pub spans_per_request: usize,
+    /// Which traces must come out.
+    pub keep: Keep,
+}
+
+/// A case and the agents it has configs for.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: String,
+    pub folder: PathBuf,
+    pub file: CaseFile,
+    /// Names of agents, ours first.
+    pub agents: Vec<String>,
+}
+
+impl Case {
+    pub fn read(folder: &Path) -> Result<Self, BenchError> {
+        let path = folder.join("case.yaml");
+        let text = fs::read_to_string(&path).map_err(BenchError::file(&path))?;
+        let file = serde_yaml::from_str(&text)
+            .map_err(|error| BenchError::Case { path: path.clone(), message: error.to_string() })?;
+        let mut agents = Vec::new();
+        for entry in fs::read_dir(folder).map_err(BenchError::file(folder))? {
+            let name = entry.map_err(BenchError::file(folder))?.file_name();
+            let agent = name.to_str().and_then(|name| name.strip_suffix(".yaml"));
+            agents.extend(agent.filter(|agent| *agent != "case").map(str::to_owned));
+        }
+        let rank =
+            |agent: &String| KNOWN_AGENTS.iter().position(|known| known == agent).unwrap_or(usize::MAX);
+        agents.sort_by_key(|agent| (rank(agent), agent.clone()));
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { name, folder: folder.to_owned(), file, agents })
+    }
+
+    /// The agent's config file.
+    pub fn config(&self, agent: &str) -> PathBuf {
+        self.folder.join(format!("{agent}.yaml"))
+    }
+}
+
+/// Every folder below `folder` that holds a `case.yaml`, in alphabetical order.
+pub fn all(folder: &Path) -> Result<Vec<PathBuf>, BenchError> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(BenchError::file(folder))? {
+        let path = entry.map_err(BenchError::file(folder))?.path();
+        if path.join("case.yaml").is_file() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// An agent's program: `<AGENT>_BIN`, or our own release build, or one on PATH.
+pub fn binary(agent: &str) -> Option<PathBuf> {
+    let variable = format!("{}_BIN", agent.to_uppercase().replace('-', "_"));
+    if let Some(path) = env::var_os(&variable) {
+        return Some(PathBuf::from(path)).filter(|path| path.is_file());
+    }
+    if agent == "forebay" {
+        return Some(PathBuf::from(OUR_BINARY)).filter(|path| path.is_file());
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(agent)).find(|path| path.is_file())
+}
+
+/// What to do when [`binary`] finds none.
+pub fn how_to_get(agent: &str) -> String {
+    match agent {
+        "forebay" => format!("no {OUR_BINARY}: run `cargo build --release -p forebay`, or set FOREBAY_BIN"),
+        _ => format!("not on PATH: install it, or set {}_BIN", agent.to_uppercase().replace('-', "_")),
+    }
+}

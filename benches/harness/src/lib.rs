@@ -1,1 +1,0 @@
-//! The benchmark harness: loader, counting sink, runner.

@@ -1,0 +1,101 @@
+//! `forebay-bench run`: every agent of a case in turn, several rounds, one table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::case::{self, Case};
+use crate::cli::{CorpusArgs, RunArgs};
+use crate::error::BenchError;
+use crate::report::{CaseReport, Machine, Report};
+use crate::round::{self, Setup};
+
+const CASES: &str = "benches/cases";
+
+pub async fn run(args: RunArgs) -> Result<(), BenchError> {
+    let folders = if args.cases.is_empty() { case::all(Path::new(CASES))? } else { args.cases.clone() };
+    let mut report = Report { machine: Machine::read(), cases: Vec::new() };
+    for folder in folders {
+        let case = Case::read(&folder)?;
+        let measured = run_case(&case, &args).await?;
+        print!("{measured}");
+        report.cases.push(measured);
+        // Written after each case: a long run that is interrupted keeps what it has.
+        write(&report, &args.json)?;
+    }
+    println!("\n{}; details in {}", report.machine, args.json.display());
+    match report.cases.iter().map(CaseReport::incorrect).sum() {
+        0 => Ok(()),
+        incorrect => Err(BenchError::Incorrect(incorrect)),
+    }
+}
+
+async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError> {
+    let agents = agents(case, &args.agents)?;
+    let corpus_args = CorpusArgs {
+        spans: args.spans.unwrap_or(case.file.spans),
+        spans_per_request: args.spans_per_request.unwrap_or(case.file.spans_per_request),
+        corpus_spans: 100_000,
+        span_bytes: 340,
+        seed: 1,
+    };
+    let (corpus, replays) = corpus_args.build()?;
+    let mut report = CaseReport {
+        case: case.name.clone(),
+        description: case.file.description.clone(),
+        spans: corpus.spans() as u64 * u64::from(replays),
+        spans_per_request: corpus_args.spans_per_request,
+        wire_bytes_per_span: corpus.wire_bytes() as f64 / corpus.spans() as f64,
+        agents: agents.iter().map(|(agent, _)| agent.clone()).collect(),
+        rounds: Vec::new(),
+    };
+    println!(
+        "\n{}: {} ({} spans, {} a request)",
+        case.name, report.description, report.spans, report.spans_per_request
+    );
+    let setup = Setup { case, corpus, replays, keep: case.file.keep, send: args.send.clone() };
+    for number in 1..=args.rounds {
+        // Each round starts with another agent, so that drift of the machine touches all alike.
+        for turn in 0..agents.len() {
+            let (agent, binary) = &agents[(number - 1 + turn) % agents.len()];
+            let measured = round::run(&setup, agent, binary.clone(), number).await?;
+            println!(
+                "  round {number} {agent}: {:.2} CPU-s/M, {:.0} spans/s, {:.0} MiB; {}{}",
+                measured.cpu_seconds_per_million,
+                measured.spans_per_second,
+                measured.peak_mib,
+                measured.counts,
+                if measured.correct { "" } else { "  WRONG" },
+            );
+            report.rounds.push(measured);
+        }
+    }
+    Ok(report)
+}
+
+/// The agents asked for, which must be there, or those of the case that are.
+fn agents(case: &Case, asked: &[String]) -> Result<Vec<(String, PathBuf)>, BenchError> {
+    let mut found = Vec::new();
+    for agent in if asked.is_empty() { &case.agents } else { asked } {
+        if !case.agents.contains(agent) {
+            let message = format!("{} has no {agent}.yaml", case.folder.display());
+            return Err(BenchError::agent(agent, message));
+        }
+        match case::binary(agent) {
+            Some(binary) => found.push((agent.clone(), binary)),
+            None if asked.is_empty() => println!("without {agent}: {}", case::how_to_get(agent)),
+            None => return Err(BenchError::agent(agent, case::how_to_get(agent))),
+        }
+    }
+    if found.is_empty() {
+        return Err(BenchError::Usage(format!("no agent for {} is installed", case.name)));
+    }
+    Ok(found)
+}
+
+fn write(report: &Report, path: &Path) -> Result<(), BenchError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(BenchError::file(folder))?;
+    }
+    let text = serde_json::to_string_pretty(report).map_err(|error| BenchError::Usage(error.to_string()))?;
+    fs::write(path, text).map_err(BenchError::file(path))
+}

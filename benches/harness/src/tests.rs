@@ -1,0 +1,197 @@
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use forebay_generator::{Corpus, CorpusOptions, ReplayId, SpanSlot};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use proptest::prelude::*;
+use prost::Message;
+
+use crate::agent::{parse_cpu_ticks, parse_peak_kib};
+use crate::case::{self, Case};
+use crate::load::{LoadOptions, load};
+use crate::report::Spread;
+use crate::scan;
+use crate::sink::Sink;
+use crate::tally::{Counts, Keep, Tally};
+
+fn corpus(spans: usize) -> Arc<Corpus> {
+    let options = CorpusOptions { spans, spans_per_request: 50, ..CorpusOptions::default() };
+    Arc::new(Corpus::build(&options).unwrap())
+}
+
+fn wire(corpus: &Corpus, replay: u32) -> Vec<Vec<u8>> {
+    let encode = |request: &forebay_generator::CorpusRequest| {
+        let mut bytes = Vec::new();
+        request.write(replay, &mut bytes);
+        bytes
+    };
+    corpus.requests().iter().map(encode).collect()
+}
+
+/// The request without the spans that `keep` refuses.
+fn retain(request: &[u8], mut keep: impl FnMut(ReplayId, SpanSlot) -> bool) -> Vec<u8> {
+    let mut decoded = ExportTraceServiceRequest::decode(request).unwrap();
+    for scope in decoded.resource_spans.iter_mut().flat_map(|resource| &mut resource.scope_spans) {
+        scope.spans.retain(|span| {
+            keep(ReplayId::from_bytes(&span.trace_id).unwrap(), SpanSlot::from_bytes(&span.span_id).unwrap())
+        });
+    }
+    decoded.encode_to_vec()
+}
+
+fn counted(corpus: &Corpus, keep: Keep, requests: &[Vec<u8>]) -> Counts {
+    let tally = Tally::new(corpus, 2, keep);
+    requests.iter().for_each(|request| tally.add(request));
+    tally.counts()
+}
+
+#[test]
+fn all_of_two_replays_is_exact() {
+    let corpus = corpus(2000);
+    let requests = [wire(&corpus, 0), wire(&corpus, 1)].concat();
+    let counts = counted(&corpus, Keep::All, &requests);
+    assert!(counts.is_exact());
+    assert_eq!((counts.arrived, counts.expected, counts.requests), (4000, 4000, requests.len() as u64));
+}
+
+#[test]
+fn only_the_important_traces_may_arrive() {
+    let corpus = corpus(2000);
+    let all = [wire(&corpus, 0), wire(&corpus, 1)].concat();
+    let important = |id: ReplayId| corpus.traces()[id.trace as usize].priority.is_important();
+    let kept: Vec<Vec<u8>> = all.iter().map(|request| retain(request, |id, _| important(id))).collect();
+    let counts = counted(&corpus, Keep::Important, &kept);
+    assert!(counts.is_exact(), "{counts}");
+    assert!(counts.expected > 100 && counts.expected < 2000);
+
+    let counts = counted(&corpus, Keep::Important, &all);
+    assert_eq!((counts.missing, counts.unwanted), (0, 4000 - counts.expected));
+}
+
+#[test]
+fn a_lost_span_does_not_hide_behind_a_doubled_one() {
+    let corpus = corpus(2000);
+    let mut requests = [wire(&corpus, 0), wire(&corpus, 1)].concat();
+    let lost = |id: ReplayId, slot: SpanSlot| id.replay == 1 && id.trace == 3 && slot.span == 2;
+    requests = requests.iter().map(|request| retain(request, |id, slot| !lost(id, slot))).collect();
+    let doubled = |id: ReplayId, slot: SpanSlot| id.replay == 1 && id.trace == 3 && slot.span == 1;
+    let again: Vec<Vec<u8>> = requests.iter().map(|request| retain(request, doubled)).collect();
+    requests.extend(again);
+    let counts = counted(&corpus, Keep::All, &requests);
+    assert_eq!((counts.arrived, counts.expected), (4000, 4000));
+    assert_eq!((counts.missing, counts.torn_traces, counts.doubled), (1, 1, 1));
+}
+
+#[test]
+fn spans_nobody_sent_are_told_apart() {
+    let corpus = corpus(500);
+    let counts = counted(&corpus, Keep::All, &wire(&corpus, 2));
+    assert_eq!((counts.foreign, counts.missing), (500, counts.expected));
+    let counts = counted(&corpus, Keep::All, &[vec![0xff, 0xff]]);
+    assert_eq!((counts.foreign, counts.arrived), (1, 0));
+}
+
+#[test]
+fn the_scan_finds_what_prost_finds() {
+    for request in wire(&corpus(2000), 7) {
+        let decoded = ExportTraceServiceRequest::decode(&request[..]).unwrap();
+        let spans = decoded.resource_spans.iter().flat_map(|r| &r.scope_spans).flat_map(|scope| &scope.spans);
+        let expected: Vec<_> = spans.map(|span| (span.trace_id.clone(), span.span_id.clone())).collect();
+        let mut found = Vec::new();
+        scan::spans(&request, |trace_id, span_id| found.push((trace_id.to_vec(), span_id.to_vec()))).unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_scan_survives_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = scan::spans(&bytes, |_, _| {});
+    }
+
+    #[test]
+    fn the_scan_survives_damaged_requests(at in 0usize..2000, to: u8) {
+        let mut request = wire(&corpus(50), 0).remove(0);
+        let at = at % request.len();
+        request[at] = to;
+        let _ = scan::spans(&request, |_, _| {});
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loader_and_the_sink_agree_over_real_connections() {
+    let corpus = corpus(5000);
+    let tally = Arc::new(Tally::new(&corpus, 3, Keep::All));
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let sink = Sink::start(any_port, Arc::clone(&tally)).await.unwrap();
+    let options = LoadOptions {
+        endpoint: sink.address.to_string(),
+        connections: 2,
+        in_flight: 3,
+        rate: Some(1e6),
+        replays: 3,
+    };
+    let report = load(Arc::clone(&corpus), options).await.unwrap();
+    assert_eq!((report.spans, report.refused, report.rejected), (15_000, 0, 0));
+    assert_eq!(report.requests, corpus.requests().len() as u64 * 3);
+    assert!(report.ack_p50_ms > 0.0 && report.ack_p50_ms <= report.ack_p999_ms);
+    assert!(tally.counts().is_exact());
+}
+
+#[tokio::test]
+async fn a_load_without_a_receiver_says_so() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let options =
+        LoadOptions { endpoint: endpoint.clone(), connections: 1, in_flight: 1, rate: None, replays: 1 };
+    let error = load(corpus(100), options).await.unwrap_err().to_string();
+    assert!(error.contains(&endpoint), "{error}");
+}
+
+#[test]
+fn cpu_and_peak_are_read_past_odd_names() {
+    let stat = "4242 (a ) b (c) S 1 4242 4242 0 -1 4194560 911 0 0 0 123 45 7 8 20 0 9 0 100 1 2";
+    assert_eq!(parse_cpu_ticks(stat), Some(168));
+    assert_eq!(parse_cpu_ticks("4242 (x) S 1"), None);
+    let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t   74012 kB\nVmRSS:\t 1 kB\n";
+    assert_eq!(parse_peak_kib(status), Some(74_012));
+    assert_eq!(parse_peak_kib("Name:\tx\n"), None);
+}
+
+#[test]
+fn a_spread_is_a_median_between_its_ends() {
+    let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
+    assert_eq!((spread.least, spread.median, spread.most), (1.0, 2.0, 3.0));
+    assert_eq!(Spread::of([1.0, 2.0]).unwrap().median, 1.5);
+    assert_eq!(Spread::of([]), None);
+}
+
+#[test]
+fn every_case_reads_and_gives_the_same_pipeline_to_us_and_to_the_collector() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cases");
+    let folders = case::all(&folder).unwrap();
+    assert!(folders.len() >= 2);
+    for folder in folders {
+        let case = Case::read(&folder).unwrap();
+        assert_eq!(case.agents[..2], ["forebay", "otelcol"]);
+        let read = |agent| std::fs::read_to_string(case.config(agent)).unwrap();
+        assert_eq!(read("forebay"), read("otelcol"), "{}: the same YAML must do for both", case.name);
+    }
+}
+
+#[test]
+fn a_misspelt_case_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("case.yaml"), "description: x\nspanz: 1\n").unwrap();
+    assert!(Case::read(folder.path()).unwrap_err().to_string().contains("spanz"));
+}
+
+#[test]
+fn corpora_of_different_sizes_have_all_priorities() {
+    let corpus = corpus(20_000);
+    let priorities: HashSet<_> = corpus.traces().iter().map(|trace| trace.priority).collect();
+    assert_eq!(priorities.len(), 4);
+}
