@@ -27,7 +27,7 @@ pub(crate) const fn key(number: u32, wire_type: u32) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed protobuf at byte {offset}: {kind}")]
 pub struct WireError {
-    /// Where it went wrong, in bytes from the start of the request.
+    /// Where reading stopped, in bytes from the start of the request: at the value that is wrong, or behind its key.
     pub offset: usize,
     /// What went wrong.
     pub kind: WireErrorKind,
@@ -121,6 +121,24 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Steps over the one-byte key `key` if it is next.
+    #[inline]
+    pub(crate) fn step_over(&mut self, key: u32) -> bool {
+        match self.rest {
+            [first, rest @ ..] if u32::from(*first) == key => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a varint is all there is.
+    #[inline]
+    pub(crate) fn is_one_varint(mut self) -> bool {
+        self.varint().is_ok() && self.is_empty()
+    }
+
     #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0;
@@ -142,15 +160,28 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn key(&mut self) -> Result<u32, Fault> {
         let start = *self;
-        let wide = self.varint()?;
-        let Ok(key) = u32::try_from(wide) else { return Err(start.fault(WireErrorKind::InvalidKey)) };
-        if key & 7 > FIXED32 {
-            return Err(start.fault(WireErrorKind::InvalidWireType));
-        }
-        if key < 8 {
-            return Err(start.fault(WireErrorKind::InvalidKey));
-        }
+        let key = self.any_key()?;
+        start.check_key(key)?;
         Ok(key)
+    }
+
+    /// A field's key as it is: one that exists need not be [checked](Self::check_key) when it is a known one.
+    /// A key of more than 32 bits reads as 0, which does not exist.
+    #[inline]
+    pub(crate) fn any_key(&mut self) -> Result<u32, Fault> {
+        Ok(u32::try_from(self.varint()?).unwrap_or(0))
+    }
+
+    /// Whether a key has a number other than 0 and a wire type that exists.
+    #[inline]
+    pub(crate) fn check_key(&self, key: u32) -> Result<(), Fault> {
+        if key < 8 {
+            Err(self.fault(WireErrorKind::InvalidKey))
+        } else if key & 7 > FIXED32 {
+            Err(self.fault(WireErrorKind::InvalidWireType))
+        } else {
+            Ok(())
+        }
     }
 
     /// A length and that many bytes.
@@ -210,26 +241,37 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Whether the bytes are UTF-8. Short ASCII, nearly all there is, is checked inline by words.
+/// Whether the bytes are UTF-8. Short ASCII, nearly all there is, is checked inline by overlapping words.
 #[inline]
 pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
-    is_short_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok()
+    is_short_ascii(bytes) || is_any_utf8(bytes)
 }
 
+#[inline(never)]
+fn is_any_utf8(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+/// Whether the bytes are ASCII and at most 32; without loops, whose ends would be mispredicted.
 #[inline]
 fn is_short_ascii(bytes: &[u8]) -> bool {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    if let (Some(last), true) = (bytes.last_chunk::<8>(), bytes.len() <= 64) {
-        let (words, _) = bytes.as_chunks::<8>();
-        let seen =
-            words.iter().fold(u64::from_le_bytes(*last), |seen, word| seen | u64::from_le_bytes(*word));
-        seen & HIGH_BITS == 0
-    } else if let (Some(first), Some(last), true) = (bytes.first_chunk(), bytes.last_chunk(), bytes.len() < 8)
-    {
-        (u32::from_le_bytes(*first) | u32::from_le_bytes(*last)) & HIGH_BITS as u32 == 0
+    let word = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk);
+    let half = |chunk: &[u8; 4]| u64::from(u32::from_le_bytes(*chunk));
+    let wide = |chunk: &[u8; 16]| (u128::from_le_bytes(*chunk) | u128::from_le_bytes(*chunk) >> 64) as u64;
+    let seen = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        if bytes.len() > 32 {
+            return false;
+        }
+        wide(first) | wide(last)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        word(first) | word(last)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        half(first) | half(last)
     } else {
-        bytes.len() < 4 && bytes.iter().fold(0, |seen, byte| seen | byte) < 0x80
-    }
+        bytes.iter().fold(0, |seen, byte| seen | u64::from(*byte))
+    };
+    seen & HIGH_BITS == 0
 }
 
 /// The bytes as text; empty if they are not UTF-8, which validated bytes always are.

@@ -170,7 +170,7 @@ impl<'a> SpanFields<'a> {
     #[inline]
     fn read(&mut self) -> Result<SpanField<'a>, Fault> {
         let cursor = &mut self.cursor;
-        Ok(match cursor.key()? {
+        Ok(match cursor.any_key()? {
             span::TRACE_ID => SpanField::TraceId(cursor.bytes()?),
             span::SPAN_ID => SpanField::SpanId(cursor.bytes()?),
             span::TRACE_STATE => SpanField::TraceState(text(cursor.bytes()?)),
@@ -191,6 +191,7 @@ impl<'a> SpanFields<'a> {
                 })
             }
             other => {
+                cursor.check_key(other)?;
                 cursor.skip(other, RECURSION_LIMIT)?;
                 SpanField::Other
             }
@@ -224,6 +225,10 @@ impl<'a> StatusView<'a> {
     /// The `StatusCode`: 0 unset, 1 ok, 2 error.
     #[inline]
     pub fn code(self) -> i32 {
+        // A lone code, as in nearly every status, takes no loop.
+        if let Some([0x18, code @ ..0x80]) = self.message.as_whole() {
+            return i32::from(*code);
+        }
         self.message.last_number(status::CODE) as i32
     }
 

@@ -59,8 +59,8 @@ fn errors_say_where_and_what() {
     assert_eq!(error(b"\x0a\x05\x12\x03"), (1, WireErrorKind::Truncated));
     assert_eq!(error(b"\x0a\x04\x12\x02\x12\x07"), (5, WireErrorKind::Truncated));
     assert_eq!(error(b"\x08\x01"), (1, WireErrorKind::UnexpectedWireType));
-    assert_eq!(error(b"\x02\x01"), (0, WireErrorKind::InvalidKey));
-    assert_eq!(error(b"\x0f\x01"), (0, WireErrorKind::InvalidWireType));
+    assert_eq!(error(b"\x02\x01"), (1, WireErrorKind::InvalidKey));
+    assert_eq!(error(b"\x0f\x01"), (1, WireErrorKind::InvalidWireType));
     assert_eq!(error(b"\x14"), (1, WireErrorKind::UnmatchedEndGroup));
     assert_eq!(error(b"\x0a\x04\x1a\x02k\xff"), (4, WireErrorKind::InvalidUtf8));
     assert_eq!(

@@ -54,6 +54,9 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Field<'a>> {
+        if self.cursor.is_empty() {
+            return None;
+        }
         let field = self.read();
         if field.is_none() {
             self.cursor.rest = &[];
