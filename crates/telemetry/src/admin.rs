@@ -126,7 +126,9 @@ fn bind(endpoint: &str, key: &'static str, scope: Scope) -> Result<Bound, AdminE
         Some(port) => format!("0.0.0.0:{port}").to_socket_addrs().map(Iterator::collect),
         None => endpoint.to_socket_addrs().map(Iterator::collect),
     };
-    let bound = addresses.and_then(|addresses| {
+    let bound = addresses.and_then(|mut addresses| {
+        // `localhost` is 127.0.0.1 first, as in Go.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
         let listener = TcpListener::bind(&addresses[..])?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;

@@ -3,6 +3,7 @@
 use super::*;
 
 mod admin;
+mod config;
 mod exposition;
 mod logs;
 

@@ -5,18 +5,22 @@ use super::{About, status};
 use crate::config::{MetricsConfig, MetricsLevel, TelemetryConfig};
 use crate::exposition::{self, Dialect};
 use crate::rates::Rates;
-use crate::{Phase, Telemetry};
+use crate::{Kind, Phase, Telemetry};
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use http::{Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// The page: markup, style and script in one file. `NONCE` stands for the number that lets only them through.
 const PAGE: &str = include_str!("page.html");
+
+/// Samples of the rate of spans that `/status` shows: two minutes.
+const HISTORY: usize = 120;
 
 /// What an address serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     pub(super) telemetry: Telemetry,
     pub(super) about: About,
     pub(super) rates: Mutex<Rates>,
+    /// Spans accepted per second, a sample a second, the newest last.
+    pub(super) history: Mutex<VecDeque<f64>>,
     metrics: MetricsConfig,
     resource: Vec<(String, String)>,
 }
@@ -43,13 +49,21 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: &TelemetryConfig, telemetry: Telemetry, about: About) -> Self {
         let (metrics, resource) = (config.metrics.clone(), config.resource.clone());
-        Self { telemetry, about, rates: Mutex::default(), metrics, resource }
+        Self { telemetry, about, rates: Mutex::default(), history: Mutex::default(), metrics, resource }
     }
 
     /// Takes a sample of every flow for the rates.
     pub(crate) fn sample(&self, now: Instant) {
         let components = self.telemetry.board.components();
-        self.rates.lock().unwrap_or_else(PoisonError::into_inner).sample(&components, now);
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.sample(&components, now);
+        let receivers = components.iter().filter(|component| component.kind == Kind::Receiver);
+        let accepted = receivers.map(|receiver| rates.per_second(receiver, "accepted")).sum();
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.len() == HISTORY {
+            history.pop_front();
+        }
+        history.push_back(accepted);
     }
 }
 

@@ -19,12 +19,20 @@ pub(super) fn status(shared: &Shared, with_config: bool) -> Value {
         components.iter().map(|component| (component, show(component, &rates))).collect();
     let process = ProcessStats::read()
         .map(|process| json!({"cpu_seconds": process.cpu_seconds, "memory_rss_bytes": process.memory_rss}));
+    let history = shared
+        .history
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .map(|rate| round(*rate))
+        .collect::<Vec<_>>();
     let mut status = json!({
         "name": "forebay",
         "version": shared.about.version,
         "uptime_s": shared.about.started.elapsed().as_secs(),
         "phase": board.phase(),
         "process": process,
+        "spans_in_history": history,
         "traces": verdicts(&components, &rates),
         "pipelines": pipelines(&board.pipelines(), &shown),
         "components": shown.iter().map(|(_, value)| value).collect::<Vec<_>>(),
@@ -60,7 +68,10 @@ fn show(component: &ComponentSnapshot, rates: &Rates) -> Value {
 /// Traces kept and dropped by all samplers together.
 fn verdicts(components: &[ComponentSnapshot], rates: &Rates) -> Value {
     let of = |name: &'static str| {
-        let samplers = components.iter().filter(|component| component.kind == Kind::Processor);
+        // Other processors have a `dropped` too, in spans.
+        let samplers = components.iter().filter(|component| {
+            component.kind == Kind::Processor && component.flows.iter().any(|flow| flow.name == VERDICTS[0])
+        });
         let flows = samplers
             .flat_map(|component| component.flows.iter().map(move |flow| (component, flow)))
             .filter(|(_, flow)| flow.name == name);
