@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::future::Future;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -27,6 +27,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// How long to wait at the end for requests on their way.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Trouble is over when a request is taken and none was refused for so long; until then it is not said again.
+const CALM: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Where to send, and how much.
@@ -115,6 +117,7 @@ pub async fn run(options: LiveOptions, stop: impl Future<Output = ()>) -> Result
     let sender = Arc::new(Sender::new(client, options.endpoint));
     let mut driver = Driver::new(generator, sender, options.duration);
     tokio::select! {
+        biased;
         () = stop => {}
         () = driver.drive() => {}
     }
@@ -252,14 +255,14 @@ struct Sender {
     endpoint: String,
     spans: AtomicU64,
     lost: AtomicU64,
-    /// Whether the current trouble has been said.
-    troubled: AtomicBool,
+    /// When a request was refused last, since the trouble was said; None: no trouble.
+    trouble: Mutex<Option<Instant>>,
 }
 
 impl Sender {
     fn new(client: ExportClient, endpoint: String) -> Self {
         let (spans, lost) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { client, endpoint, spans, lost, troubled: AtomicBool::new(false) }
+        Self { client, endpoint, spans, lost, trouble: Mutex::new(None) }
     }
 
     async fn send(&self, bytes: Bytes, spans: u64) {
@@ -270,14 +273,14 @@ impl Sender {
                 Ok(rejected) => {
                     self.spans.fetch_add(spans.saturating_sub(rejected), Ordering::Relaxed);
                     self.lost.fetch_add(rejected.min(spans), Ordering::Relaxed);
-                    if self.troubled.swap(false, Ordering::Relaxed) {
-                        self.say("accepts tasks again");
+                    if self.is_newly_calm() {
+                        self.say("takes tasks again");
                     }
                     return;
                 }
                 Err(status) => {
                     let retryable = is_retryable(&status);
-                    if !self.troubled.swap(true, Ordering::Relaxed) {
+                    if self.is_new_trouble() {
                         let next = if retryable { "retrying" } else { "dropping what it refuses" };
                         self.say(&format!("does not take tasks ({}); {next}", reason(&status)));
                     }
@@ -290,6 +293,16 @@ impl Sender {
             sleep_until(Instant::now() + pause).await;
             pause = (pause * 2).min(BACKOFF.1);
         }
+    }
+
+    fn is_new_trouble(&self) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.replace(Instant::now()).is_none()
+    }
+
+    fn is_newly_calm(&self) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.take_if(|refused| refused.elapsed() > CALM).is_some()
     }
 
     fn say(&self, what: &str) {

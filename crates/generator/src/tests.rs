@@ -7,7 +7,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::live::{LiveOptions, run};
+mod live;
+
 use crate::{
     Corpus, CorpusOptions, Generator, Options, OptionsError, Priority, PriorityWeights, ReplayId, SpanSlot,
     Task, corpus,
@@ -205,12 +206,4 @@ proptest! {
     fn other_ids_are_not_taken_for_ours(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
         prop_assert_eq!(ReplayId::from_bytes(&bytes), None);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn nonsense_is_an_error_and_a_missing_receiver_is_not() {
-    let options = LiveOptions { endpoint: "not an endpoint".into(), ..LiveOptions::default() };
-    assert!(run(options, std::future::pending()).await.unwrap_err().to_string().contains("host:port"));
-    let options = LiveOptions { rate: -1.0, ..LiveOptions::default() };
-    assert!(run(options, std::future::pending()).await.is_err());
 }
