@@ -59,15 +59,18 @@ pub enum PrintMode {
 #[derive(Args)]
 pub struct GenerateArgs {
     /// Where to send: the OTLP/gRPC address of an agent.
-    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "URL")]
+    #[arg(long, default_value = "127.0.0.1:4317", value_name = "HOST:PORT")]
     pub endpoint: String,
-    /// Tasks started a second.
-    #[arg(long, default_value_t = 2.0, value_name = "TASKS")]
+    /// Tasks started a second, on average.
+    #[arg(long, default_value_t = 5.0, value_name = "TASKS")]
     pub rate: f64,
-    /// When to stop, such as 30s or 5m; without it, at Ctrl-C.
+    /// When to stop starting tasks, such as 30s or 5m; without it, at Ctrl-C.
     #[arg(long, value_name = "DURATION", value_parser = forebay_config::duration::parse)]
     pub duration: Option<Duration>,
-    /// Makes a run repeatable.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// The same seed gives the same tasks.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How many times shorter than life the tasks are (life: 1 s to 5 min).
+    #[arg(long, default_value_t = 20.0, value_name = "TIMES")]
+    pub compression: f64,
 }

@@ -10,8 +10,7 @@ pub const COMPONENTS: Components = Components {
         &forebay_exporter_debug::DEBUG,
         &forebay_exporter_debug::NOP,
         &forebay_exporter_otlp::GRPC,
-        &forebay_exporter_otlp::HTTP,
-        &forebay_exporter_zipkin::FACTORY,
+        //        &forebay_exporter_otlp::HTTP,forebay_exporter_otlp::HTTP,
     ],
-    extensions: &[&forebay_extension_health_check::FACTORY],
+    extensions: &[],
 };

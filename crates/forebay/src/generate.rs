@@ -8,14 +8,18 @@ pub fn generate(args: GenerateArgs) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let options =
-        LiveOptions { endpoint: args.endpoint, rate: args.rate, duration: args.duration, seed: args.seed };
-    runtime
-        .block_on(forebay_generator::run(options, async {
-            // Without signals there is nothing to wait for: the run then ends with its duration.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }))
-        .map_err(|error| error.to_string())
+    let options = LiveOptions {
+        endpoint: args.endpoint,
+        rate: args.rate,
+        duration: args.duration,
+        seed: args.seed,
+        compression: args.compression,
+    };
+    let stop = async {
+        // Without signals there is nothing to wait for: the run then ends with its duration.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    runtime.block_on(forebay_generator::run(options, stop)).map(drop).map_err(|error| error.to_string())
 }

@@ -3,17 +3,17 @@
 use crate::cli::ConfigArgs;
 use crate::inspect::{Checked, check};
 use forebay_telemetry::{About, AdminServer, Phase, Telemetry};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub fn run(args: &ConfigArgs) -> Result<(), String> {
     let Checked { spec: _, telemetry: settings, plan, warnings } = check(args)?;
-    forebay_telemetry::init_logs(&settings).map_err(|error| error.to_string())?;
+    forebay_telemetry::init_logs(&settings.logs).map_err(|error| error.to_string())?;
     for warning in warnings.iter() {
         tracing::warn!("{warning}");
     }
     let telemetry = Telemetry::default();
-    let about = About { version: env!("CARGO_PKG_VERSION"), started: SystemTime::now() };
+    let about = About { version: env!("CARGO_PKG_VERSION"), started: Instant::now() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
