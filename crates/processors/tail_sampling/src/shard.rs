@@ -1,11 +1,11 @@
 //! One shard's thread.
 
 use crate::metrics::Metrics;
-use crate::recent::Recent;
+use crate::recent::{Recent, hex};
 use crossbeam_channel::{Receiver as Lane, select};
 use forebay_channel::Receiver;
 use forebay_component::{Consumer, Drained, Payload, deliver};
-use forebay_sampling::{Action, Sampler, Shard};
+use forebay_sampling::{Action, Decision, Sampler, Shard, Verdict};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,7 @@ impl Worker {
             match action {
                 Action::Decided(decision) => {
                     self.metrics.decided(&decision);
+                    log(&decision);
                     self.recent.push(*decision);
                 }
                 Action::Late(late) => self.metrics.late(&late),
@@ -122,4 +123,29 @@ impl Worker {
             }
         }
     }
+}
+
+/// One line for each verdict, for who asks for it (`service.telemetry.logs.level: debug`).
+fn log(decision: &Decision) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let or = |text: &Option<Arc<str>>, other: &str| text.as_deref().unwrap_or(other).to_owned();
+    let verdict = match decision.verdict {
+        Verdict::Kept => "kept",
+        Verdict::Dropped => "dropped",
+    };
+    let root = or(&decision.root_name, "a trace without its root");
+    let why = match (&decision.policy, &decision.evidence) {
+        (Some(policy), Some(fact)) => format!("policy {policy}: {} = {}", fact.key, fact.value),
+        (Some(policy), None) => format!("policy {policy}"),
+        (None, _) => decision.reason.as_str().to_owned(),
+    };
+    tracing::debug!(
+        trace_id = %hex(&decision.trace_id),
+        spans = decision.spans,
+        priority = or(&decision.priority, "none"),
+        trigger = decision.trigger.as_str(),
+        "{verdict}: {root}: {why}"
+    );
 }
