@@ -1,0 +1,105 @@
+//! From a message's bytes to the next stage and back: validation, the acknowledgement, the counters.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use forebay_component::{Ack, AckFuture, Consumer, Origin, Payload, Signal};
+use forebay_otlp::traces::{validate, without_invalid_spans};
+
+use crate::answer::{Failure, Rejected};
+use crate::budget::Share;
+use crate::metrics::TransportMetrics;
+
+/// What both transports put requests into.
+pub(crate) struct Intake {
+    next: Arc<dyn Consumer>,
+    metrics: TransportMetrics,
+}
+
+impl Intake {
+    pub(crate) fn new(next: Arc<dyn Consumer>, metrics: TransportMetrics) -> Self {
+        Self { next, metrics }
+    }
+
+    pub(crate) fn metrics(&self) -> &TransportMetrics {
+        &self.metrics
+    }
+
+    /// Takes an `ExportTraceServiceRequest` and answers when the next stage has taken its good spans: with the bad
+    /// ones, if any. `share` is what the message holds of the budget; the next stage accounts for it from then on.
+    pub(crate) async fn take(
+        self: Arc<Self>,
+        message: Bytes,
+        origin: Origin,
+        share: Share,
+    ) -> Result<Option<Rejected>, Failure> {
+        let stats = validate(&message).map_err(|error| {
+            Failure::Malformed(format!("the message is not a valid ExportTraceServiceRequest: {error}"))
+        })?;
+        let invalid = stats.invalid.total();
+        let spans = stats.spans - invalid;
+        let rejected = (invalid > 0).then(|| {
+            self.metrics.rejected(stats.invalid);
+            Rejected { spans: i64::try_from(invalid).unwrap_or(i64::MAX), message: stats.invalid.message() }
+        });
+        if spans == 0 {
+            return Ok(rejected);
+        }
+        let body = if invalid > 0 { without_invalid_spans(&message).into() } else { message };
+        let (ack, outcome) = Ack::channel();
+        let payload = Payload { signal: Signal::Traces, body, items: spans, origin: Arc::new(origin), ack };
+        let taken = self.next.consume(payload);
+        drop(share);
+        if let Err(refused) = taken {
+            let refusal = refused.refuse();
+            self.metrics.refused(spans, &refusal);
+            return Err(Failure::Refused(refusal));
+        }
+        match Awaited::new(&self, outcome, spans).outcome().await {
+            Ok(()) => Ok(rejected),
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        }
+    }
+}
+
+/// Waits for an acknowledgement, and counts it even when the client has gone and nobody waits any more.
+struct Awaited {
+    intake: Arc<Intake>,
+    outcome: Option<AckFuture>,
+    spans: usize,
+}
+
+impl Awaited {
+    fn new(intake: &Arc<Intake>, outcome: AckFuture, spans: usize) -> Self {
+        Self { intake: Arc::clone(intake), outcome: Some(outcome), spans }
+    }
+
+    async fn outcome(mut self) -> forebay_component::Outcome {
+        // Taken out only once it has answered: until then a drop of this future must find it.
+        let outcome = match self.outcome.as_mut() {
+            Some(outcome) => outcome.await,
+            None => Ok(()),
+        };
+        self.outcome = None;
+        count(&self.intake.metrics, self.spans, &outcome);
+        outcome
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let (Some(outcome), Ok(runtime)) = (self.outcome.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let (intake, spans) = (Arc::clone(&self.intake), self.spans);
+        runtime.spawn(async move { count(&intake.metrics, spans, &outcome.await) });
+    }
+}
+
+fn count(metrics: &TransportMetrics, spans: usize, outcome: &forebay_component::Outcome) {
+    match outcome {
+        Ok(()) => metrics.accepted(spans),
+        Err(refusal) => metrics.refused(spans, refusal),
+    }
+}

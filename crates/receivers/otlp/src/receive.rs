@@ -1,0 +1,103 @@
+//! Reading a request's body: bounded in bytes, in memory over all requests, and in time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_net::{Compression, decompress};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::answer::Failure;
+use crate::budget::Share;
+
+/// How long a client may send nothing in the middle of a body.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The most bytes of a refused body that are read for nothing, and for how long.
+const MAX_DISCARDED: usize = 256 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+/// How much of a body is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// The most bytes, on the wire and once decompressed.
+    pub(crate) bytes: usize,
+    /// The option that sets it, for the message.
+    pub(crate) option: &'static str,
+}
+
+impl Limit {
+    pub(crate) fn exceeded(self, size: usize) -> Failure {
+        Failure::TooLarge(format!(
+            "the message has {size} bytes or more; `{}` allows {}: send smaller batches, or raise it",
+            self.option, self.bytes
+        ))
+    }
+}
+
+/// Reads the whole body. `total` tells from its first bytes how many there will be, if they say so.
+pub(crate) async fn read_body(
+    body: &mut Incoming,
+    limit: usize,
+    total: impl Fn(&[u8]) -> Result<Option<usize>, Failure>,
+    share: &mut Share,
+) -> Result<Vec<u8>, Failure> {
+    let mut read = Vec::new();
+    loop {
+        let frame = tokio::time::timeout(STALL, body.frame()).await.map_err(|_| Failure::Stalled)?;
+        let Some(frame) = frame else { return Ok(read) };
+        let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let sum = read.len() + data.len();
+        if sum > limit {
+            // Lets the caller say by how much, where the first bytes tell.
+            total(if read.is_empty() { &data } else { &read })?;
+            return Err(Failure::TooLarge(format!("the message has {sum} bytes or more")));
+        }
+        if !share.try_grow(data.len()) {
+            return Err(Failure::no_room());
+        }
+        if read.capacity() < sum {
+            let announced = total(if read.is_empty() { &data } else { &read })?.unwrap_or(read.len() * 2);
+            // Memory is only touched as bytes arrive: what is announced but never sent costs no memory.
+            read.reserve_exact(announced.clamp(sum, limit) - read.len());
+        }
+        read.extend_from_slice(&data);
+    }
+}
+
+/// Reads the rest of a body for nothing, so that an HTTP/1.1 client that is still sending gets to see its answer
+/// rather than a reset. Bounded in bytes and in time.
+pub(crate) async fn discard(body: &mut Incoming) {
+    let reading = async {
+        let mut left = MAX_DISCARDED;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // What does not come in time is cut off with the connection.
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+/// Decompresses a message within the limit and the budget; the share is what the result holds afterwards.
+pub(crate) fn unpack(
+    compression: Compression,
+    message: Bytes,
+    limit: Limit,
+    share: &mut Share,
+) -> Result<Bytes, Failure> {
+    if compression == Compression::Identity {
+        return Ok(message);
+    }
+    let unpacked = decompress(compression, &message, limit.bytes, &mut |more| share.try_grow(more));
+    let unpacked = unpacked.map_err(|error| match Failure::from(error) {
+        Failure::TooLarge(_) => limit.exceeded(limit.bytes + 1),
+        other => other,
+    })?;
+    drop(message);
+    share.shrink_to(unpacked.len());
+    Ok(unpacked)
+}

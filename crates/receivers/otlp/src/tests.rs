@@ -1,0 +1,9 @@
+//! The receiver from outside: real clients and raw sockets on ports that the system chose.
+
+mod config;
+mod grpc;
+mod hostile;
+mod http;
+mod lifecycle;
+mod support;
+mod tls;
