@@ -10,11 +10,13 @@ import requests
 from harness import checks, raw
 from harness.wait import until
 
+# A backend that is not there.
+NOBODY = {"otlp_grpc/nobody": {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}}
 PATHS = ["/health", "/ready", "/metrics", "/status"]
 
 
 @pytest.fixture(scope="module")
-def agent(start_module_agent, sink):
+def agent(sink, start_module_agent):
     return start_module_agent(sink.exporters)
 
 
@@ -41,19 +43,23 @@ def test_metrics_keep_the_collectors_names(agent, emitter):
 
 def test_metrics_are_openmetrics_on_request(agent):
     answer = requests.get(f"{agent.admin}/metrics", timeout=5)
-    assert answer.headers["Content-Type"].startswith(("text/plain", "application/openmetrics-text"))
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    answer = requests.get(f"{agent.admin}/metrics", timeout=5, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
 
 
 def test_status_names_every_component(agent):
     status = requests.get(f"{agent.admin}/status", timeout=5).json()
-    text = str(status)
-    for named in ("otlp", "tail_sampling", "batch", "otlp_grpc/sink", "traces"):
-        assert named in text, f"{named} is in the status: {text}"
-    assert status["version"]
+    (pipeline,) = status["pipelines"]
+    ids = {stage: [component["id"] for component in pipeline[stage]] for stage in ("receivers", "processors", "exporters")}
+    assert ids == {"receivers": ["otlp"], "processors": ["tail_sampling", "batch"], "exporters": ["otlp_grpc/sink"]}
+    assert pipeline["id"] == "traces" and status["version"] and status["uptime_s"] >= 0
+    assert pipeline["exporters"][0]["queue"], "the queue's depth is shown"
 
 
 def test_a_failing_exporter_is_said_in_the_status(start_agent, sink):
-    agent = start_agent({**sink.exporters, "otlp_grpc/nobody": {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}})
+    agent = start_agent({**sink.exporters, **NOBODY}, shutdown_timeout="1s")
     client = raw.GrpcClient(agent.grpc)
     client.export(raw.kept_request()[1])
     client.close()
@@ -68,7 +74,7 @@ def test_answers_come_quickly_under_load(agent):
 
     def load():
         with requests.Session() as session:
-            while not stop.is_set():
+            while not stop.wait(0.02):  # its pace: two cores serve it, the agent and these requests
                 session.post(f"{agent.http}/v1/traces", data=body, headers=raw.PROTOBUF, timeout=30)
 
     thread = threading.Thread(target=load, daemon=True)
@@ -87,19 +93,13 @@ def test_answers_come_quickly_under_load(agent):
         thread.join()
 
 
-def test_not_ready_while_draining(start_agent, sink):
-    """The exporter cannot deliver, so the stop takes its time: meanwhile the agent lives, and is not ready."""
-    agent = start_agent({"otlp_grpc/nobody": {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}})
+def test_alive_but_not_ready_while_draining(start_agent):
+    """The exporter cannot deliver, so the stop takes its time."""
+    agent = start_agent(NOBODY, shutdown_timeout="3s")
     client = raw.GrpcClient(agent.grpc)
     client.export(raw.kept_request()[1])
     client.close()
     until(lambda: agent.metric("otelcol_exporter_queue_size", exporter="otlp_grpc/nobody") is not None, "the queue is there")
     agent.begin_stop()
-
-    def draining():
-        try:
-            return requests.get(f"{agent.admin}/ready", timeout=5).status_code == 503
-        except requests.ConnectionError:
-            return agent.has_ended()  # it had nothing to wait for
-
-    until(draining, "the agent says that it is draining")
+    until(lambda: requests.get(f"{agent.admin}/ready", timeout=5).status_code == 503, "the agent is not ready any more")
+    assert requests.get(f"{agent.admin}/health", timeout=5).status_code == 200

@@ -52,7 +52,7 @@ class _GoodClient:
 
 
 @pytest.fixture(scope="module")
-def agent(start_module_agent, sink):
+def agent(sink, start_module_agent):
     return start_module_agent(sink.exporters)
 
 

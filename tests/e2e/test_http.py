@@ -14,7 +14,7 @@ ORIGIN = "https://console.example"
 
 
 @pytest.fixture(scope="module")
-def agent(start_module_agent, sink):
+def agent(sink, start_module_agent):
     return start_module_agent(sink.exporters, cors={"allowed_origins": [ORIGIN, "https://*.example.org"],
                                                     "allowed_headers": ["Content-Type", "X-Trace-Source"], "max_age": 7200})
 

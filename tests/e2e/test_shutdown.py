@@ -41,9 +41,10 @@ def test_undecided_traces_are_decided_and_delivered(start_agent, emitter, sink):
 def test_a_dead_backend_does_not_hold_the_stop_up(start_agent, emitter, sink):
     """The queue of a backend that is not there is given up within the shutdown timeout; the others get their share."""
     nobody = {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}}
-    agent = start_agent({**sink.exporters, "otlp_grpc/nobody": nobody}, decision_wait="300s", policies=_UNDECIDED_TO_THE_END)
+    agent = start_agent({**sink.exporters, "otlp_grpc/nobody": nobody}, decision_wait="300s", shutdown_timeout="2s",
+                        policies=_UNDECIDED_TO_THE_END)
     sdk = emitter(agent, "http")
     one = sdk.task(priority="high")
     sdk.flush()
-    agent.stop(timeout=60)
+    agent.stop(timeout=15)
     checks.arrives_whole(sink, one, timeout=0)

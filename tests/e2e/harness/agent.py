@@ -37,19 +37,17 @@ def binary():
 class Agent:
     """One process of the agent with OTLP in, `exporters` (a dict as in the YAML) out, everything on free ports."""
 
-    def __init__(self, folder, exporters, *, decision_wait="1s", policies=None, receiver=None, sampling=None, cors=None):
+    def __init__(self, folder, exporters, *, decision_wait="1s", policies=None, cors=None, shutdown_timeout=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.grpc_port, self.http_port, self.admin_port, self.health_check_port = (free_port() for _ in range(4))
         grpc = {"endpoint": f"127.0.0.1:{self.grpc_port}"}
         http = {"endpoint": f"127.0.0.1:{self.http_port}"}
         if cors:
             http["cors"] = cors
-        for protocol, settings in (receiver or {}).items():
-            {"grpc": grpc, "http": http}[protocol].update(settings)
         self.config = {
             "receivers": {"otlp": {"protocols": {"grpc": grpc, "http": http}}},
             "processors": {
-                "tail_sampling": {"decision_wait": decision_wait, "num_traces": 50000, "policies": policies or POLICIES, **(sampling or {})},
+                "tail_sampling": {"decision_wait": decision_wait, "num_traces": 50000, "policies": policies or POLICIES},
                 "batch": {"send_batch_size": 512, "timeout": "100ms"},
             },
             "exporters": exporters,
@@ -64,6 +62,8 @@ class Agent:
                 },
             },
         }
+        if shutdown_timeout:
+            self.config["service"]["shutdown_timeout"] = shutdown_timeout
         self._config_file = folder / "agent.yaml"
         self._config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
         self._log = folder / "agent.log"
@@ -112,9 +112,6 @@ class Agent:
     def begin_stop(self):
         """SIGTERM, without waiting for the end."""
         self._process.begin_stop()
-
-    def has_ended(self):
-        return self._process.has_ended()
 
     def kill(self):
         if self._process is not None:

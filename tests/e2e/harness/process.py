@@ -10,6 +10,7 @@ class Process:
 
     def __init__(self, name, command, log, env=None):
         self.name, self.log = name, log
+        self._asked_to_stop = False
         with open(log, "ab") as out:
             self._child = subprocess.Popen(
                 [str(part) for part in command],
@@ -39,9 +40,10 @@ class Process:
         return self._child.poll() is not None
 
     def begin_stop(self):
-        """Asks it to stop (SIGTERM)."""
-        if not self.has_ended():
+        """Asks it to stop (SIGTERM), once: a second time would mean "at once"."""
+        if not self._asked_to_stop and not self.has_ended():
             self._child.send_signal(signal.SIGTERM)
+        self._asked_to_stop = True
 
     def terminate(self, timeout=30):
         """Asks it to stop; its exit code."""
