@@ -2,7 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run demo-backends test test-deps lint test-rust test-deploy test-e2e bench
+MAKEFLAGS += --no-builtin-rules
+.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e bench
 
 INSTALL := tests/backends/install.sh
 STEP = @printf '\n=== %s\n'
@@ -36,13 +37,17 @@ test-rust: ## unit, property and integration tests
 	$(STEP) 'cargo test'
 	cargo test --workspace --locked
 
-test-deploy: ## the Kubernetes manifests against the strict schemas
-	$(STEP) 'Kubernetes manifests'
-	tests/backends/kubeconform.sh deploy/kubernetes
-
-test-e2e: ## end to end: real SDK, real backends, real processes (needs test-deps once)
-	$(STEP) 'end to end'
+target/debug/forebay: FORCE
 	cargo build --locked -p forebay
+FORCE:
+
+test-deploy: target/debug/forebay ## the example pipelines, and the Kubernetes manifests against the strict schemas
+	$(STEP) 'example pipelines and Kubernetes manifests'
+	for example in config/*.yaml; do $< validate --config "$$example"; done
+	@. tests/backends/versions.sh && deploy/kubernetes/check.sh "$$(tool_dir kubeconform)/kubeconform" "$$(k8s_schemas)" $<
+
+test-e2e: target/debug/forebay ## end to end: real SDK, real backends, real processes (needs test-deps once)
+	$(STEP) 'end to end'
 	@. tests/backends/versions.sh && cd tests/e2e && "$$(tool_dir python)/bin/python" -m pytest $(PYTEST_ARGS)
 
 bench: ## CPU and memory per million spans, beside the Go collector where OTELCOL_BIN names one

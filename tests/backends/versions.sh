@@ -21,6 +21,12 @@ tool_dir() {
     esac
 }
 
+# Where kubeconform finds the strict schemas.
+k8s_schemas() {
+    echo "$(tool_dir k8s-schemas)/v$K8S_VERSION-standalone-strict"
+}
+
+# The browser that is there, if any.
 chromium_bin() {
     local name
     if [ -n "${CHROMIUM_BIN:-}" ]; then echo "$CHROMIUM_BIN"; return; fi

@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from harness import checks
 from harness.agent import chromium
@@ -25,6 +26,9 @@ def test_the_page_shows_pipelines_and_verdicts_and_needs_nothing_from_outside(st
     sdk.flush()
     checks.arrives_whole(sink, kept)
     checks.decided(agent, 2)
+
+    counts = requests.get(f"{agent.admin}/status", timeout=5).json()["traces"]
+    assert (counts["kept"]["total"], counts["dropped"]["total"]) == (1, 1), "the page's figures are traces, not spans"
 
     browser.open(f"{agent.admin}/")
     shown = "document.body ? document.body.innerText : ''"
