@@ -15,7 +15,7 @@ pub enum BenchError {
     Load(String),
     #[error("the sink stopped: {0}")]
     Sink(String),
-    #[error("{0} of the runs lost, doubled or changed spans; see above")]
+    #[error("{0} of the runs failed, or lost, doubled or changed spans; see above")]
     Incorrect(usize),
 }
 

@@ -54,6 +54,8 @@ pub struct CaseReport {
     /// In the order of the table; ratios are to the first.
     pub agents: Vec<String>,
     pub rounds: Vec<Round>,
+    /// Rounds that gave no figures: who, when, why.
+    pub failures: Vec<String>,
 }
 
 /// The median of some values and how far they spread.
@@ -81,9 +83,9 @@ impl Spread {
 }
 
 impl CaseReport {
-    /// How many rounds lost, doubled or changed spans.
+    /// How many rounds lost, doubled or changed spans, or failed altogether.
     pub fn incorrect(&self) -> usize {
-        self.rounds.iter().filter(|round| !round.correct).count()
+        self.rounds.iter().filter(|round| !round.correct).count() + self.failures.len()
     }
 
     fn spread(&self, agent: &str, value: impl Fn(&Round) -> f64) -> Option<Spread> {
@@ -119,6 +121,6 @@ impl fmt::Display for CaseReport {
                 shown(self.ratio(agent), 1),
             )?;
         }
-        Ok(())
+        self.failures.iter().try_for_each(|failure| writeln!(f, "{failure}"))
     }
 }

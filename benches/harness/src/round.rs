@@ -47,7 +47,9 @@ pub struct Round {
     pub peak_mib: f64,
     pub load: LoadReport,
     pub counts: Counts,
-    /// Whether exactly the expected spans came out.
+    /// Whether the agent ended by itself, without an error, when asked to stop.
+    pub stopped_cleanly: bool,
+    /// Whether exactly the expected spans came out and the agent stopped cleanly.
     pub correct: bool,
 }
 
@@ -73,7 +75,7 @@ pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) 
     sleep(SETTLE).await;
     let cpu_seconds = process.cpu_seconds()? - cpu_before;
     let peak_mib = process.peak_bytes()? as f64 / (1024.0 * 1024.0);
-    process.stop().await?;
+    let stopped_cleanly = process.stop().await?.success();
     let counts = tally.counts();
     Ok(Round {
         agent: agent.to_owned(),
@@ -83,7 +85,8 @@ pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) 
         spans_per_second: loaded.spans_per_second(),
         delivered_seconds: (delivered - start).as_secs_f64(),
         peak_mib,
-        correct: counts.is_exact() && loaded.rejected == 0,
+        stopped_cleanly,
+        correct: counts.is_exact() && loaded.rejected == 0 && stopped_cleanly,
         load: loaded,
         counts,
     })

@@ -47,6 +47,7 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
         wire_bytes_per_span: corpus.wire_bytes() as f64 / corpus.spans() as f64,
         agents: agents.iter().map(|(agent, _)| agent.clone()).collect(),
         rounds: Vec::new(),
+        failures: Vec::new(),
     };
     println!(
         "\n{}: {} ({} spans, {} a request)",
@@ -57,13 +58,22 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
         // Each round starts with another agent, so that drift of the machine touches all alike.
         for turn in 0..agents.len() {
             let (agent, binary) = &agents[(number - 1 + turn) % agents.len()];
-            let measured = round::run(&setup, agent, binary.clone(), number).await?;
+            // One agent that fails leaves the others their figures.
+            let measured = match round::run(&setup, agent, binary.clone(), number).await {
+                Ok(measured) => measured,
+                Err(error) => {
+                    println!("  round {number} {agent}: FAILED: {error}");
+                    report.failures.push(format!("round {number} {agent} failed: {error}"));
+                    continue;
+                }
+            };
             println!(
-                "  round {number} {agent}: {:.2} CPU-s/M, {:.0} spans/s, {:.0} MiB; {}{}",
+                "  round {number} {agent}: {:.2} CPU-s/M, {:.0} spans/s, {:.0} MiB; {}{}{}",
                 measured.cpu_seconds_per_million,
                 measured.spans_per_second,
                 measured.peak_mib,
                 measured.counts,
+                if measured.stopped_cleanly { "" } else { "; did not stop cleanly" },
                 if measured.correct { "" } else { "  WRONG" },
             );
             report.rounds.push(measured);

@@ -10,8 +10,9 @@ use prost::Message;
 
 use crate::agent::{parse_cpu_ticks, parse_peak_kib};
 use crate::case::{self, Case};
-use crate::load::{LoadOptions, load};
-use crate::report::Spread;
+use crate::load::{LoadOptions, LoadReport, load};
+use crate::report::{CaseReport, Spread};
+use crate::round::Round;
 use crate::scan;
 use crate::sink::Sink;
 use crate::tally::{Counts, Keep, Tally};
@@ -194,4 +195,47 @@ fn corpora_of_different_sizes_have_all_priorities() {
     let corpus = corpus(20_000);
     let priorities: HashSet<_> = corpus.traces().iter().map(|trace| trace.priority).collect();
     assert_eq!(priorities.len(), 4);
+}
+
+fn round(agent: &str, round: usize, cpu: f64) -> Round {
+    Round {
+        agent: agent.into(),
+        round,
+        cpu_seconds_per_million: cpu,
+        cpu_seconds: cpu,
+        spans_per_second: 100.0,
+        delivered_seconds: 1.0,
+        peak_mib: 10.0,
+        load: LoadReport::default(),
+        counts: Counts::default(),
+        stopped_cleanly: true,
+        correct: true,
+    }
+}
+
+#[test]
+fn ratios_compare_agents_within_a_round() {
+    let rounds = vec![round("a", 1, 1.0), round("b", 1, 10.0), round("b", 2, 40.0), round("a", 2, 2.0)];
+    let mut report = CaseReport {
+        case: "x".into(),
+        description: String::new(),
+        spans: 1,
+        spans_per_request: 1,
+        wire_bytes_per_span: 340.0,
+        agents: vec!["a".into(), "b".into(), "c".into()],
+        rounds,
+        failures: Vec::new(),
+    };
+    let table = report.to_string();
+    assert!(
+        table.contains(
+            "| b | 25.00 (10.00 .. 40.00) | 100 (100 .. 100) | 10 (10 .. 10) | 15.0 (10.0 .. 20.0) |"
+        )
+    );
+    assert!(table.contains("| c | - | - | - | - |"));
+    assert_eq!(report.incorrect(), 0);
+    report.rounds[0].correct = false;
+    report.failures.push("round 1 c failed: it is gone".into());
+    assert_eq!(report.incorrect(), 2);
+    assert!(report.to_string().contains("it is gone"));
 }
