@@ -46,7 +46,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (spans, kept_spans, kept, dropped) = (counter("a"), counter("b"), counter("c"), counter("d"));
     let (refused, failed, late) = (counter("e"), counter("f"), counter("g"));
     component(Kind::Receiver, "otlp", None, &[("accepted", &spans), ("refused", &refused)]);
-    let flows = [("incoming", &spans), ("kept", &kept), ("dropped", &dropped)];
+    let flows = [
+        ("incoming", &spans),
+        ("kept", &kept_spans),
+        ("dropped", &late),
+        ("traces_kept", &kept),
+        ("traces_dropped", &dropped),
+    ];
     let sampler = component(Kind::Processor, "tail_sampling", Some("traces"), &flows);
     component(
         Kind::Processor,

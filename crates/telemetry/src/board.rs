@@ -182,6 +182,7 @@ impl ComponentHandle {
 #[derive(Default)]
 struct Agent {
     phase: Phase,
+    phase_since: Option<SystemTime>,
     components: Vec<ComponentHandle>,
     pipelines: serde_json::Value,
     config: serde_json::Value,
@@ -215,12 +216,21 @@ impl Board {
 
     /// Sets the agent's phase.
     pub fn set_phase(&self, phase: Phase) {
-        lock(&self.0).phase = phase;
+        let mut agent = lock(&self.0);
+        if agent.phase != phase {
+            agent.phase = phase;
+            agent.phase_since = Some(SystemTime::now());
+        }
     }
 
     /// The agent's phase.
     pub fn phase(&self) -> Phase {
         lock(&self.0).phase
+    }
+
+    /// Since when the agent has been in its phase; none for the first.
+    pub fn phase_since(&self) -> Option<SystemTime> {
+        lock(&self.0).phase_since
     }
 
     /// Sets what `/status` shows as the pipelines' wiring.

@@ -98,7 +98,7 @@ fn encode_family(out: &mut String, family: &MetricFamily, dialect: Dialect) {
                 let histogram = metric.get_histogram();
                 let bucket = format!("{base}_bucket");
                 for part in histogram.get_bucket() {
-                    let bound = bound(part.upper_bound());
+                    let bound = bound(part.upper_bound(), dialect);
                     line(out, &bucket, labels, Some(("le", &bound)), part.cumulative_count() as f64);
                 }
                 let count = histogram.get_sample_count() as f64;
@@ -170,9 +170,13 @@ fn write_value(out: &mut String, value: f64) {
     };
 }
 
-/// A bucket's bound; both formats like a float to look like one (`1.0`).
-fn bound(value: f64) -> String {
-    if value == f64::INFINITY { "+Inf".to_owned() } else { format!("{value:?}") }
+/// A bucket's bound: `1` as the collector writes it, `1.0` where OpenMetrics wants a float to look like one.
+fn bound(value: f64, dialect: Dialect) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        _ if dialect.open() => format!("{value:?}"),
+        _ => format!("{value}"),
+    }
 }
 
 /// An attribute key as a label name: what is no letter, digit or `_` becomes `_`.

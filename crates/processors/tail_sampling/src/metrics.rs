@@ -180,6 +180,8 @@ impl Metrics {
             context.status.flow("incoming", &made.incoming);
             context.status.flow("kept", &made.kept);
             context.status.flow("dropped", &made.dropped);
+            context.status.flow("traces_dropped", &made.global[usize::from(false)]);
+            context.status.flow("traces_kept", &made.global[usize::from(true)]);
         }
         made
     }

@@ -7,8 +7,8 @@ use crate::rates::Rates;
 use serde_json::{Map, Value, json};
 use std::sync::PoisonError;
 
-/// The flows of a sampling processor that count traces by verdict.
-const VERDICTS: [&str; 2] = ["kept", "dropped"];
+/// The flows of a sampling processor that count traces by verdict, and what the status calls them.
+const VERDICTS: [(&str, &str); 2] = [("traces_kept", "kept"), ("traces_dropped", "dropped")];
 
 /// Everything about the agent; `with_config` adds the effective configuration (its secrets are redacted).
 pub(super) fn status(shared: &Shared, with_config: bool) -> Value {
@@ -67,18 +67,15 @@ fn show(component: &ComponentSnapshot, rates: &Rates) -> Value {
 
 /// Traces kept and dropped by all samplers together.
 fn verdicts(components: &[ComponentSnapshot], rates: &Rates) -> Value {
-    let of = |name: &'static str| {
-        // Other processors have a `dropped` too, in spans.
-        let samplers = components.iter().filter(|component| {
-            component.kind == Kind::Processor && component.flows.iter().any(|flow| flow.name == VERDICTS[0])
-        });
-        let flows = samplers
+    let of = |(name, verdict): (&str, &str)| {
+        let flows = components
+            .iter()
             .flat_map(|component| component.flows.iter().map(move |flow| (component, flow)))
             .filter(|(_, flow)| flow.name == name);
         let (total, rate) = flows.fold((0u64, 0.0), |(total, rate), (component, flow)| {
             (total + flow.total, rate + rates.per_second(component, flow.name))
         });
-        (name.to_owned(), json!({"total": total, "per_second": round(rate)}))
+        (verdict.to_owned(), json!({"total": total, "per_second": round(rate)}))
     };
     Value::Object(VERDICTS.into_iter().map(of).collect())
 }

@@ -42,8 +42,8 @@ fn telemetry() -> Telemetry {
     receiver.ok();
     let kept = telemetry.metrics.counter("kept", "Traces.", &[]);
     let dropped = telemetry.metrics.counter("dropped", "Traces.", &[]);
-    sampler.flow("kept", &kept);
-    sampler.flow("dropped", &dropped);
+    sampler.flow("traces_kept", &kept);
+    sampler.flow("traces_dropped", &dropped);
     kept.inc_by(3);
     dropped.inc_by(7);
     zipkin.failed(State::RecoverableError, HOSTILE);
@@ -122,7 +122,7 @@ fn status_shows_wiring_states_queues_rates_and_the_redacted_configuration() {
     let traces = &body["pipelines"][0];
     assert_eq!(traces["id"], "traces");
     assert_eq!(traces["receivers"][0]["flows"]["accepted"], json!({"total": 140, "per_second": 50.0}));
-    assert_eq!(traces["processors"][0]["flows"]["dropped"]["total"], 7);
+    assert_eq!(traces["processors"][0]["flows"]["traces_dropped"]["total"], 7);
     assert_eq!(traces["exporters"][0]["queue"]["used"], 5);
     assert_eq!(traces["exporters"][0]["state"], "recoverable_error");
     assert_eq!(traces["exporters"][0]["last_error"]["message"], HOSTILE);

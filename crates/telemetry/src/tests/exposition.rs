@@ -72,7 +72,7 @@ fn the_text_format_keeps_names_and_openmetrics_suffixes_counters() {
         "otelcol_exporter_sent_spans{exporter=\"otlp/jaeger\"} 7\n",
         "requests_total 1\n",
         "odd NaN\n",
-        "latency_bucket{exporter=\"otlp/jaeger\",le=\"1.0\"} 1\n",
+        "latency_bucket{exporter=\"otlp/jaeger\",le=\"1\"} 1\n",
         "latency_bucket{exporter=\"otlp/jaeger\",le=\"+Inf\"} 1\n",
         "latency_count{exporter=\"otlp/jaeger\"} 1\n",
     ] {
