@@ -34,3 +34,4 @@ pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger,
 pub use index::Shard;
 pub use policy::{PolicySet, PolicyVotes};
 pub use sampler::{Sampler, Stats};
+pub use walk::trace_id;

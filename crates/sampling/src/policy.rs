@@ -50,15 +50,28 @@ pub(crate) enum Term {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) matched: LeafSet,
+    /// Which of the first 64 shares keep the trace: hashed once.
+    shares: u64,
     /// Earliest start of the spans that have one, and their latest end, in Unix nanoseconds.
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
 impl Facts {
+    /// What is known of a trace by its id alone.
+    pub(crate) fn new(policies: &PolicySet, id: &[u8; 16]) -> Self {
+        let shares = policies.shares.iter().take(64).rev();
+        let shares = shares.fold(0, |bits, share| bits << 1 | u64::from(share.keeps(id)));
+        Self { shares, ..Self::default() }
+    }
+
     /// Earliest start to latest end in nanoseconds; none when no span had a start time.
-    pub(crate) fn duration_nanos(&self) -> Option<i128> {
-        (self.start != 0).then(|| i128::from(self.end) - i128::from(self.start))
+    pub(crate) fn duration_nanos(&self) -> Option<i64> {
+        let nanos = || match self.end.checked_sub(self.start) {
+            Some(nanos) => i64::try_from(nanos).unwrap_or(i64::MAX),
+            None => i64::try_from(self.start - self.end).map_or(i64::MIN, |nanos| -nanos),
+        };
+        (self.start != 0).then(nanos)
     }
 
     /// The same for people: zero when unknown or when spans end before they start.
@@ -197,15 +210,13 @@ impl PolicySet {
                 // Whole milliseconds towards zero, as the collector compares them. The duration only grows.
                 let millis = nanos / 1_000_000;
                 match upper {
-                    Some(upper) if millis > i128::from(upper) => Outlook::FalseForGood,
-                    _ => Outlook::new(
-                        millis > i128::from(lower),
-                        upper.is_none() && millis > i128::from(lower),
-                    ),
+                    Some(upper) if millis > upper => Outlook::FalseForGood,
+                    _ => Outlook::new(millis > lower, upper.is_none() && millis > lower),
                 }
             }
             Term::Share(share) => {
-                Outlook::new(self.shares.get(share).is_some_and(|share| share.keeps(id)), true)
+                let hash = || self.shares.get(share).is_some_and(|share| share.keeps(id));
+                Outlook::new(if share < 64 { facts.shares >> share & 1 == 1 } else { hash() }, true)
             }
         }
     }

@@ -219,6 +219,8 @@ pub(crate) struct Predicates {
     pub(crate) keys: Vec<Key>,
     /// Key numbers by the key's length; the last bucket holds all longer ones.
     by_len: Vec<Vec<usize>>,
+    /// The buckets that hold any: nearly every attribute ends its look-up here.
+    lens: u64,
     /// What a span of status code n matches.
     by_status: [LeafSet; 3],
     /// Sizes of the caches that [`Predicates::caches`] makes.
@@ -262,8 +264,13 @@ impl Predicates {
     }
 
     /// The number of a key that some policy names.
+    #[inline]
     pub(crate) fn find_key(&self, name: &[u8]) -> Option<usize> {
-        let bucket = self.by_len.get(name.len().min(LEN_BUCKETS - 1))?;
+        let len = name.len().min(LEN_BUCKETS - 1);
+        if self.lens >> len & 1 == 0 {
+            return None;
+        }
+        let bucket = self.by_len.get(len)?;
         bucket.iter().copied().find(|&key| self.keys[key].name.as_bytes() == name)
     }
 
@@ -310,7 +317,9 @@ impl Predicates {
         self.by_len.resize(LEN_BUCKETS, Vec::new());
         let key = self.keys.len();
         self.keys.push(Key { name: name.into(), leaves: Vec::new() });
-        self.by_len[name.len().min(LEN_BUCKETS - 1)].push(key);
+        let len = name.len().min(LEN_BUCKETS - 1);
+        self.by_len[len].push(key);
+        self.lens |= 1 << len;
         key
     }
 

@@ -12,7 +12,7 @@ use crate::emit::{Emitter, Piece};
 use crate::evidence;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
-use crate::policy::{PolicySet, PolicyVotes};
+use crate::policy::{Facts, PolicySet, PolicyVotes};
 use crate::predicate::MatchCache;
 use crate::segments::{RecordAt, Segments};
 use crate::traces::{Trace, Traces};
@@ -198,7 +198,7 @@ impl Sampler {
             first_seen: self.now,
             spans: 0,
             bytes: 0,
-            facts: Default::default(),
+            facts: Facts::new(&self.policies, &id),
             last_record: RecordAt::NONE,
             priority: None,
             root_name: None,

@@ -46,9 +46,11 @@ impl Seen {
     }
 }
 
-/// The trace id of a span, if it has 16 bytes. The first field of a span is its trace id as SDKs write it.
+/// The id of the trace that a [`Sampler`](crate::Sampler) counts a span to, if it has 16 bytes. Whoever routes spans to shards
+/// must ask this: the trace id that comes first counts, as every SDK writes it, and nothing after it is read.
 #[inline]
-pub(crate) fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
+#[must_use]
+pub fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
     match span.fields().next() {
         Some(SpanField::TraceId(id)) => id.try_into().ok(),
         _ => span.trace_id().try_into().ok(),
@@ -75,14 +77,18 @@ pub(crate) fn span<'a>(
             SpanField::Name(text) => name = text,
             SpanField::Status(view) => status = view.code(),
             SpanField::Attribute(attribute) => {
-                let key = attribute.key_bytes();
-                if key == priority_key && facts.priority.is_none() {
-                    facts.priority = text(attribute);
+                let name = attribute.key_bytes();
+                let key = policies.predicates.find_key(name).filter(|&key| seen.first(key));
+                let is_priority = name == priority_key && facts.priority.is_none();
+                if key.is_none() && !is_priority {
+                    continue;
                 }
-                if let Some(key) = policies.predicates.find_key(key)
-                    && seen.first(key)
-                {
-                    policies.predicates.eval(key, value(attribute), Place::Span, caches, matched);
+                let value = value(attribute);
+                if let (true, Value::Str(text)) = (is_priority, value) {
+                    facts.priority = Some(text);
+                }
+                if let Some(key) = key {
+                    policies.predicates.eval(key, value, Place::Span, caches, matched);
                 }
             }
             _ => {}
