@@ -7,5 +7,5 @@ pub const COMPONENTS: Components = Components {
     receivers: &[&forebay_receiver_otlp::FACTORY],
     processors: &[&forebay_processor_batch::FACTORY, &forebay_processor_tail_sampling::FACTORY],
     exporters: &[&forebay_exporter_debug::DEBUG, &forebay_exporter_debug::NOP, &forebay_exporter_otlp::GRPC],
-    extensions: &[],
+    extensions: &[&forebay_extension_health_check::FACTORY],
 };
