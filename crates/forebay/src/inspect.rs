@@ -34,7 +34,10 @@ pub fn check(args: &ConfigArgs) -> Result<Checked, String> {
     let plan = Plan::new(&spec, &COMPONENTS);
     let mut warnings = Diagnostics(warnings);
     match (telemetry, plan) {
-        (Ok(telemetry), Ok(plan)) => Ok(Checked { spec, telemetry, plan, warnings }),
+        (Ok(telemetry), Ok(plan)) => {
+            warnings.extend(telemetry.warnings.clone());
+            Ok(Checked { spec, telemetry, plan, warnings })
+        }
         (telemetry, plan) => {
             warnings.extend(telemetry.err().unwrap_or_default());
             warnings.extend(plan.err().unwrap_or_default());

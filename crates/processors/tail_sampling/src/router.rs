@@ -3,7 +3,7 @@
 use forebay_channel::{Depth, Sender};
 use forebay_component::{Consumer, Payload, Reason, Refusal, Refused};
 use forebay_otlp::traces::TracesView;
-use forebay_sampling::Shard;
+use forebay_sampling::{Shard, trace_id};
 use std::time::{Duration, Instant};
 
 /// Gives each request to the shards that own its traces; its bytes are shared.
@@ -30,17 +30,18 @@ impl Router {
             involved[0] = 1;
             return involved;
         }
-        let mut last: &[u8] = &[];
+        let mut last = None;
         for resource_spans in TracesView::new(&payload.body).resource_spans() {
             for scope_spans in resource_spans.scope_spans() {
                 for span in scope_spans.spans() {
-                    let id = span.trace_id();
+                    // The sampler's own reading of the id: a span must not fall between two readings.
+                    let id = trace_id(span);
                     if id == last {
                         continue;
                     }
                     last = id;
-                    if let Ok(id) = id.try_into() {
-                        let shard = Shard::index_of(id, self.shards.len(), self.seed);
+                    if let Some(id) = id {
+                        let shard = Shard::index_of(&id, self.shards.len(), self.seed);
                         involved[shard / 64] |= 1 << (shard % 64);
                     }
                 }
