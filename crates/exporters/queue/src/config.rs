@@ -60,10 +60,12 @@ pub struct QueueConfig {
     pub wait_for_result: bool,
     /// Forebay's own: bytes that fit, whatever `sizer` counts.
     pub max_bytes: ByteSize,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    storage: Unsupported,
+    pub storage: Unsupported,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    batch: Unsupported,
+    pub batch: Unsupported,
 }
 
 impl Default for QueueConfig {
@@ -106,14 +108,12 @@ impl QueueConfig {
         found
     }
 
-    /// Without a queue: as many payloads as are being sent, each acknowledged with the backend's answer, and a
-    /// pipeline's thread waits for its turn.
+    /// Without a queue: as many payloads as are being sent, each acknowledged with the backend's answer.
     pub(crate) fn direct() -> Self {
         Self {
             enabled: false,
             num_consumers: DIRECT_CONCURRENCY,
             queue_size: DIRECT_CONCURRENCY as u64,
-            block_on_overflow: true,
             wait_for_result: true,
             ..Self::default()
         }

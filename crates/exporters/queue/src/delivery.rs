@@ -9,6 +9,8 @@ use crate::transport::{Delivered, Request, SendFailure, Transport};
 use forebay_component::{Outcome, Payload, Reason, Refusal};
 use forebay_config::ComponentId;
 use forebay_telemetry::{ComponentHandle, State};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -58,8 +60,17 @@ impl Delivery {
         }
     }
 
+    /// Delivers or gives up. A mistake of ours in between costs the payload, never the worker.
+    pub(crate) async fn deliver_guarded(&self, held: Held) {
+        let items = held.payload.items as u64;
+        if AssertUnwindSafe(self.deliver(held)).catch_unwind().await.is_err() {
+            let message = "sending failed inside the agent; this is a bug, please report it";
+            self.give_up(items, &Refusal::permanent(Reason::Internal, message));
+        }
+    }
+
     /// Delivers or gives up, and completes the acknowledgement if it is still open.
-    pub(crate) async fn deliver(&self, held: Held) {
+    async fn deliver(&self, held: Held) {
         let Held { payload, room } = held;
         self.counters.in_flight.inc();
         let _in_flight = InFlight(&self.counters);

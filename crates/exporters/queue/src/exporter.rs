@@ -50,7 +50,7 @@ impl QueuedExporter {
             let (queue, delivery) = (Arc::clone(&queue), Arc::clone(&delivery));
             let work = async move {
                 while let Some(held) = queue.pop().await {
-                    delivery.deliver(held).await;
+                    delivery.deliver_guarded(held).await;
                 }
             };
             workers.spawn_on(work, &context.runtime);
