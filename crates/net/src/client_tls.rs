@@ -171,6 +171,13 @@ impl ClientTlsConfig {
         Ok(config)
     }
 
+    /// A configuration under which no server is trusted.
+    pub(crate) fn trust_nobody() -> Result<ClientConfig, ClientTlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    }
+
     fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ClientTlsError> {
         if self.insecure_skip_verify {
             return Ok(Arc::new(AnyServer(provider)));

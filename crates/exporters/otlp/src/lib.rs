@@ -4,6 +4,7 @@
 //! and JSON make new ones. Queue, retries and counters come from `forebay-exporter-queue`.
 
 mod grpc;
+mod http;
 mod response;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,9 @@ use forebay_component::ExporterFactory;
 
 /// `otlp_grpc`: OTLP over gRPC.
 pub static GRPC: ExporterFactory = grpc::FACTORY;
+
+/// `otlp_http`: OTLP over HTTP.
+pub static HTTP: ExporterFactory = http::FACTORY;
 
 /// What this agent calls itself.
 const USER_AGENT: &str = concat!("Forebay/", env!("CARGO_PKG_VERSION"));
