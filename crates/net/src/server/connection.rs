@@ -52,7 +52,8 @@ pub async fn serve_connection(
     });
     let builder = builder(&options);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut watch = Watch { activity: activity.clone(), options: &options, born: Instant::now(), close_by: None };
+    let mut watch =
+        Watch { activity: activity.clone(), options: &options, born: Instant::now(), close_by: None };
     let mut ending = false;
     let mut timer = pin!(tokio::time::sleep_until(watch.next_look()));
     loop {
@@ -85,7 +86,13 @@ pub async fn serve_connection(
 
 fn builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).keep_alive(options.keep_alive).max_buf_size(MAX_HEAD);
+    // The library's own header timeout would also end idle connections: the watch tells the two apart.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .keep_alive(options.keep_alive)
+        .max_buf_size(MAX_HEAD);
     let mut http2 = builder.http2();
     http2
         .timer(TokioTimer::new())

@@ -1,0 +1,255 @@
+//! Connections over pipes in memory, with the clock paused: every timeout is exact.
+
+use super::{Handler, PingPolicy, Reply, ReplyBody, Server, ServerOptions, serve_connection};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Answers with the path, after as many seconds as it says.
+struct Echo;
+
+impl Handler for Echo {
+    fn handle(self: Arc<Self>, request: Request<Incoming>, _: SocketAddr) -> Reply {
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let seconds = path.trim_start_matches('/').parse().unwrap_or(0);
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Response::new(ReplyBody::new(path))
+        })
+    }
+}
+
+struct Connection {
+    client: DuplexStream,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    born: Instant,
+}
+
+fn connect(options: ServerOptions) -> Connection {
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let serving = serve_connection(Box::new(server), peer, Arc::new(options), Arc::new(Echo), stop.clone());
+    Connection { client, task: tokio::spawn(serving), stop, born: Instant::now() }
+}
+
+fn secs(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+impl Connection {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.client.write_all(bytes).await.unwrap();
+    }
+
+    /// Reads until `end` has come.
+    async fn read_until(&mut self, end: &str) {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            read.push(self.client.read_u8().await.unwrap());
+        }
+    }
+
+    /// The second at which the connection ended.
+    async fn ended_at(mut self) -> u64 {
+        let mut rest = Vec::new();
+        let _ = self.client.read_to_end(&mut rest).await;
+        self.task.await.unwrap();
+        self.born.elapsed().as_secs()
+    }
+}
+
+const GET: &[u8] = b"GET /0 HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_finishes_a_head_is_cut_off() {
+    let options = ServerOptions { header_timeout: secs(60), ..ServerOptions::default() };
+    assert_eq!(connect(options.clone()).ended_at().await, 60);
+
+    // One byte now and then does not help.
+    let mut slow = connect(options.clone());
+    slow.send(b"GET / HT").await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    slow.send(b"T").await;
+    assert_eq!(slow.ended_at().await, 60);
+
+    // Nor does the beginning of HTTP/2.
+    let mut slow = connect(options.clone());
+    slow.send(b"PRI * HTTP/2.0\r\n").await;
+    assert_eq!(slow.ended_at().await, 60);
+
+    // The second request's time starts at its first byte.
+    let mut slow = connect(options);
+    slow.send(GET).await;
+    slow.read_until("/0").await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    slow.send(b"GET").await;
+    assert_eq!(slow.ended_at().await, 160);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_at_the_idle_timeout_only() {
+    let options =
+        ServerOptions { header_timeout: secs(5), idle_timeout: secs(30), ..ServerOptions::default() };
+    let mut connection = connect(options.clone());
+    connection.send(b"GET /20 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    connection.read_until("/20").await;
+    assert_eq!(connection.ended_at().await, 50);
+
+    let forever = ServerOptions { idle_timeout: None, ..options };
+    let mut connection = connect(forever);
+    connection.send(GET).await;
+    connection.read_until("/0").await;
+    tokio::time::sleep(Duration::from_secs(100_000)).await;
+    connection.send(GET).await;
+    connection.read_until("/0").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keep_alive_a_connection_serves_one_request() {
+    let mut connection = connect(ServerOptions { keep_alive: false, ..ServerOptions::default() });
+    connection.send(GET).await;
+    assert_eq!(connection.ended_at().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_may_be_of_any_size() {
+    for read_buffer in [Some(1), Some(64), Some(1 << 20), None] {
+        let mut connection = connect(ServerOptions { read_buffer, ..ServerOptions::default() });
+        connection.send(GET).await;
+        connection.read_until("/0").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_http2_alone_does_not_answer_http1() {
+    let mut connection = connect(ServerOptions { http1: false, ..ServerOptions::default() });
+    connection.send(GET).await;
+    assert_eq!(connection.ended_at().await, 0);
+}
+
+/// A connection with an HTTP/2 client on it.
+async fn http2(
+    options: ServerOptions,
+) -> (hyper::client::conn::http2::SendRequest<Empty<Bytes>>, Connection) {
+    let mut connection = connect(options);
+    let (unused, _) = tokio::io::duplex(1);
+    let client = TokioIo::new(std::mem::replace(&mut connection.client, unused));
+    let (sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), client).await.unwrap();
+    tokio::spawn(driver);
+    (sender, connection)
+}
+
+async fn get(
+    sender: &mut hyper::client::conn::http2::SendRequest<Empty<Bytes>>,
+    path: &str,
+) -> hyper::Result<Bytes> {
+    let request = Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
+    let reply = sender.send_request(request).await?;
+    reply.into_body().collect().await.map(|body| body.to_bytes())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_ends_when_its_requests_are_answered() {
+    let options = ServerOptions { max_age: secs(100), ..ServerOptions::default() };
+    let (mut sender, connection) = http2(options.clone()).await;
+    assert_eq!(get(&mut sender, "/0").await.unwrap(), "/0");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(get(&mut sender, "/500").await.unwrap(), "/500");
+    connection.task.await.unwrap();
+    assert_eq!(connection.born.elapsed().as_secs(), 590);
+
+    // With a grace it waits no longer than that.
+    let options = ServerOptions { max_age_grace: secs(30), ..options };
+    let (mut sender, connection) = http2(options).await;
+    get(&mut sender, "/500").await.unwrap_err();
+    connection.task.await.unwrap();
+    assert_eq!(connection.born.elapsed().as_secs(), 130);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_http2_connection_ends() {
+    let (mut sender, connection) =
+        http2(ServerOptions { idle_timeout: secs(40), ..ServerOptions::default() }).await;
+    get(&mut sender, "/10").await.unwrap();
+    connection.task.await.unwrap();
+    assert_eq!(connection.born.elapsed().as_secs(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_requests_finish() {
+    let (mut sender, connection) = http2(ServerOptions::default()).await;
+    let stop = connection.stop.clone();
+    let (reply, ()) = tokio::join!(get(&mut sender, "/20"), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.cancel();
+    });
+    assert_eq!(reply.unwrap(), "/20");
+    connection.task.await.unwrap();
+    assert_eq!(connection.born.elapsed().as_secs(), 20);
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_pinged_and_cut_off() {
+    let options = ServerOptions {
+        ping_interval: secs(30),
+        ping_timeout: Duration::from_secs(5),
+        ..ServerOptions::default()
+    };
+    let mut connection = connect(options);
+    connection.send(PREFACE).await;
+    assert_eq!(connection.ended_at().await, 35);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_pings_end_the_connection() {
+    let policy = PingPolicy { min_time: Duration::from_secs(10), permit_without_stream: true };
+    let options = ServerOptions { ping_policy: Some(policy), ..ServerOptions::default() };
+    let pings = |options: ServerOptions, every: u64| async move {
+        let mut connection = connect(options);
+        connection.send(PREFACE).await;
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_secs(every)).await;
+            if connection.client.write_all(PING).await.is_err() {
+                break;
+            }
+        }
+        let ended = connection.task.is_finished();
+        connection.stop.cancel();
+        ended
+    };
+    assert!(pings(options.clone(), 1).await);
+    assert!(!pings(options.clone(), 10).await);
+    assert!(!pings(ServerOptions { ping_policy: None, ..options.clone() }, 1).await);
+    // With nothing under way two hours are the least, unless it is permitted.
+    let strict = PingPolicy { permit_without_stream: false, ..policy };
+    assert!(pings(ServerOptions { ping_policy: Some(strict), ..options }, 10).await);
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_is_left_at_its_deadline() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start(listener, ServerOptions::default(), Arc::new(Echo)).unwrap();
+    let mut client = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+    client.write_all(b"GET /100000 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    while server.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown(std::time::Instant::now()).await;
+    let mut reply = Vec::new();
+    let _ = client.read_to_end(&mut reply).await;
+    assert_eq!(reply, b"");
+}

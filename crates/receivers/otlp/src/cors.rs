@@ -28,6 +28,11 @@ pub(crate) struct CorsConfig {
 }
 
 impl CorsConfig {
+    /// Whether it has rules for headers that apply to no origin.
+    pub(crate) fn does_nothing(&self) -> bool {
+        self.allowed_origins.is_empty() && !self.allowed_headers.is_empty()
+    }
+
     fn allows_origin(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         self.allowed_origins.iter().any(|allowed| {
@@ -89,10 +94,11 @@ impl CorsConfig {
             return;
         }
         reply.append(VARY, HeaderValue::from_static("Origin"));
-        if self.allow(request, reply) && !self.exposed_headers.is_empty() {
-            if let Ok(names) = HeaderValue::try_from(self.exposed_headers.join(", ")) {
-                reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names);
-            }
+        if self.allow(request, reply)
+            && !self.exposed_headers.is_empty()
+            && let Ok(names) = HeaderValue::try_from(self.exposed_headers.join(", "))
+        {
+            reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names);
         }
     }
 

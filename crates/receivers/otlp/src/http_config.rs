@@ -151,16 +151,10 @@ impl HttpConfig {
                 found.push(node.error_at(&["response_headers", name], message));
             }
         }
-        if let Some(cors) = &self.cors {
-            if cors.allowed_origins.is_empty() && !cors.allowed_headers.is_empty() {
-                let message = "`allowed_headers` does nothing without `allowed_origins`";
-                found.push(node.error_at(&["cors", "allowed_headers"], message).into_warning());
-            }
-            for (index, origin) in cors.allowed_origins.iter().enumerate() {
-                if origin.matches('*').count() > 1 {
-                    let message = format!("the origin `{origin}` has more than one `*`");
-                    found.push(node.error_at(&["cors", "allowed_origins", &index.to_string()], message));
-                }
+        for (index, origin) in self.cors.iter().flat_map(|cors| &cors.allowed_origins).enumerate() {
+            if origin.matches('*').count() > 1 {
+                let message = format!("the origin `{origin}` has more than one `*`");
+                found.push(node.error_at(&["cors", "allowed_origins", &index.to_string()], message));
             }
         }
         found

@@ -75,7 +75,8 @@ impl Handler for HttpHandler {
                 None => {
                     let (head, mut body) = request.into_parts();
                     let mut reply = self.answer(&head, &mut body, peer).await;
-                    if head.version < Version::HTTP_2 && !body.is_end_stream() {
+                    let stalled = reply.status() == StatusCode::REQUEST_TIMEOUT;
+                    if head.version < Version::HTTP_2 && !body.is_end_stream() && !stalled {
                         discard(&mut body).await;
                     }
                     if let Some(cors) = &self.cors {
@@ -212,10 +213,10 @@ fn failed(encoding: Encoding, answer: &Answer) -> Response<ReplyBody> {
     let mut reply = Response::new(ReplyBody::new(body));
     *reply.status_mut() = answer.http;
     reply.headers_mut().insert(CONTENT_TYPE, encoding.content_type());
-    if let Some(wait) = answer.retry_after {
-        if let Ok(value) = HeaderValue::try_from(retry_after_value(wait)) {
-            reply.headers_mut().insert(RETRY_AFTER, value);
-        }
+    if let Some(wait) = answer.retry_after
+        && let Ok(value) = HeaderValue::try_from(retry_after_value(wait))
+    {
+        reply.headers_mut().insert(RETRY_AFTER, value);
     }
     reply
 }

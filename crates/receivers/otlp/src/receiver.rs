@@ -13,6 +13,7 @@ use http::HeaderMap;
 
 use crate::budget::ByteBudget;
 use crate::config::Config;
+use crate::cors::CorsConfig;
 use crate::grpc::GrpcHandler;
 use crate::http_server::HttpHandler;
 use crate::intake::Intake;
@@ -70,6 +71,9 @@ impl OtlpReceiver {
             })
         });
         let http = config.protocols.http.as_ref().map(|http| {
+            if http.cors.as_ref().is_some_and(CorsConfig::does_nothing) {
+                tracing::warn!(receiver = %context.id, "`cors` does nothing without `allowed_origins`");
+            }
             Ok(Endpoint {
                 protocol: "HTTP",
                 address: http.endpoint.clone(),
