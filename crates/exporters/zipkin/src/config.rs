@@ -6,6 +6,9 @@ use forebay_net::{ClientCompression, ClientTlsConfig, CompressionParams, Headers
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// The service of spans whose resource has no `service.name`: what SDKs write then.
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
 /// The configuration of a `zipkin` exporter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,7 +50,7 @@ impl Default for Config {
         Self {
             endpoint: String::new(),
             format: "json".to_owned(),
-            default_service_name: "<missing service name>".to_owned(),
+            default_service_name: UNKNOWN_SERVICE.to_owned(),
             tls: ClientTlsConfig::default(),
             compression: ClientCompression::default(),
             compression_params: CompressionParams::default(),
@@ -82,8 +85,13 @@ impl Config {
         found.extend(config.retry_on_failure.check(node));
         match config.format.as_str() {
             "json" => {}
-            "proto" => found.push(node.error_at(&["format"], "`proto` is not supported yet: use `json`")),
+            "proto" => found.push(
+                node.error_at(&["format"], "`proto` is not supported: use `json`, which every Zipkin takes"),
+            ),
             other => found.push(node.error_at(&["format"], format!("`{other}` is not a format: use `json`"))),
+        }
+        if config.default_service_name.is_empty() {
+            found.push(node.error_at(&["default_service_name"], "must not be empty"));
         }
         if config.endpoint.is_empty() {
             let message = "an endpoint is needed, such as `http://zipkin:9411/api/v2/spans`";

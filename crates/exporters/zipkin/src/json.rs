@@ -1,124 +1,122 @@
-//! JSON written by hand, and attribute values as text.
+//! JSON written straight into a buffer: strings, ids, and attribute values.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use forebay_otlp::traces::{AnyValueView, KeyValueView};
-use std::borrow::Cow;
+use std::io::Write;
 
-/// Appends a JSON string.
-pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+/// Values nested deeper are `null`. Validated requests nest less.
+const MAX_DEPTH: u32 = 128;
+
+/// A string with its quotes, escaped.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    // Strings always serialize, and a vector takes every write.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Bytes as a string of lower-case hexadecimal digits.
+pub(crate) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    escaped(text, out);
+    hex_digits(out, bytes);
     out.push(b'"');
 }
 
-/// Appends the inside of a JSON string.
-fn escaped(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    let mut written = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {
-            continue;
-        }
-        out.extend_from_slice(&bytes[written..at]);
-        written = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble & 15)];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
-            }
-        }
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex_digits(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
     }
-    out.extend_from_slice(&bytes[written..]);
 }
 
-/// Appends bytes as a JSON string of lower-case hex.
-pub(crate) fn hex_string(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    hex(bytes, out);
-    out.push(b'"');
+/// Anything whose text needs no escaping.
+pub(crate) fn plain(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
 }
 
-/// Appends bytes in lower-case hex.
-pub(crate) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
-    let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble & 15)];
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+/// A comma, unless an object or array begins just before.
+pub(crate) fn comma(out: &mut Vec<u8>) {
+    if !matches!(out.last(), Some(b'{' | b'[')) {
+        out.push(b',');
+    }
 }
 
-/// Appends a number.
-pub(crate) fn number(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(number.to_string().as_bytes());
-}
-
-/// A value as the text of a tag: strings as they are, bytes in base64, arrays and lists as JSON.
-pub(crate) fn text(value: AnyValueView<'_>) -> Cow<'_, str> {
+/// An attribute's value as a tag has it, which is always a string: arrays and lists as JSON text, bytes as base64.
+pub(crate) fn tag_value(out: &mut Vec<u8>, value: AnyValueView<'_>) {
     match value {
-        AnyValueView::Empty => Cow::Borrowed(""),
-        AnyValueView::Str(text) => Cow::Borrowed(text),
-        AnyValueView::Bool(true) => Cow::Borrowed("true"),
-        AnyValueView::Bool(false) => Cow::Borrowed("false"),
-        AnyValueView::Int(number) => Cow::Owned(number.to_string()),
-        AnyValueView::Double(number) => Cow::Owned(double(number)),
-        AnyValueView::Bytes(bytes) => Cow::Owned(STANDARD.encode(bytes)),
-        AnyValueView::Array(_) | AnyValueView::KvList(_) => {
-            let mut json = Vec::new();
-            any(value, &mut json);
-            Cow::Owned(String::from_utf8_lossy(&json).into_owned())
+        AnyValueView::Empty => out.extend_from_slice(b"\"\""),
+        AnyValueView::Bool(value) => plain(out, format_args!("\"{value}\"")),
+        AnyValueView::Int(value) => plain(out, format_args!("\"{value}\"")),
+        AnyValueView::Double(value) if value.is_finite() => {
+            out.push(b'"');
+            let _ = serde_json::to_writer(&mut *out, &value);
+            out.push(b'"');
         }
+        AnyValueView::Array(_) | AnyValueView::KvList(_) => {
+            let mut text = Vec::new();
+            json_value(&mut text, value, MAX_DEPTH);
+            quoted(out, &text);
+        }
+        scalar => json_value(out, scalar, MAX_DEPTH),
     }
 }
 
-/// Appends attributes as a JSON object.
-pub(crate) fn object<'a>(attributes: impl Iterator<Item = KeyValueView<'a>>, out: &mut Vec<u8>) {
+/// JSON text as a JSON string.
+pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
+    string(out, &String::from_utf8_lossy(text));
+}
+
+/// Attributes as a JSON object. With `dropped`, the number that the SDK dropped is one more attribute.
+pub(crate) fn object<'a>(
+    out: &mut Vec<u8>,
+    attributes: impl Iterator<Item = KeyValueView<'a>>,
+    dropped: Option<u32>,
+) {
+    members(out, attributes, MAX_DEPTH);
+    if let Some(dropped) = dropped.filter(|dropped| *dropped > 0) {
+        out.pop();
+        comma(out);
+        plain(out, format_args!("\"otel.dropped_attributes_count\":{dropped}}}"));
+    }
+}
+
+fn members<'a>(out: &mut Vec<u8>, attributes: impl Iterator<Item = KeyValueView<'a>>, depth: u32) {
     out.push(b'{');
-    for (index, attribute) in attributes.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        string(attribute.key(), out);
+    for attribute in attributes {
+        comma(out);
+        string(out, attribute.key());
         out.push(b':');
-        any(attribute.value(), out);
+        json_value(out, attribute.value(), depth);
     }
     out.push(b'}');
 }
 
-/// Appends a value as JSON. Nesting is bounded: the bytes were validated.
-fn any(value: AnyValueView<'_>, out: &mut Vec<u8>) {
+/// An attribute's value as JSON of its own type; numbers that JSON has not are strings.
+fn json_value(out: &mut Vec<u8>, value: AnyValueView<'_>, depth: u32) {
     match value {
-        AnyValueView::Empty => out.extend_from_slice(b"null"),
-        AnyValueView::Bool(_) | AnyValueView::Int(_) => out.extend_from_slice(text(value).as_bytes()),
-        AnyValueView::Double(number) if number.is_finite() => {
-            out.extend_from_slice(double(number).as_bytes())
+        AnyValueView::Str(value) => string(out, value),
+        AnyValueView::Bool(value) => plain(out, format_args!("{value}")),
+        AnyValueView::Int(value) => plain(out, format_args!("{value}")),
+        AnyValueView::Double(value) if value.is_finite() => {
+            let _ = serde_json::to_writer(out, &value);
         }
-        AnyValueView::Str(_) | AnyValueView::Bytes(_) | AnyValueView::Double(_) => string(&text(value), out),
-        AnyValueView::Array(array) => {
+        AnyValueView::Double(value) if value.is_nan() => out.extend_from_slice(b"\"NaN\""),
+        AnyValueView::Double(value) => {
+            out.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+        }
+        AnyValueView::Bytes(value) => plain(out, format_args!("\"{}\"", BASE64_STANDARD.encode(value))),
+        AnyValueView::Array(array) if depth > 0 => {
             out.push(b'[');
-            for (index, value) in array.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                any(value, out);
+            for element in array.iter() {
+                comma(out);
+                json_value(out, element, depth - 1);
             }
             out.push(b']');
         }
-        AnyValueView::KvList(list) => object(list.iter(), out),
-    }
-}
-
-/// The shortest digits that give the same number, with an exponent where it would be long.
-fn double(number: f64) -> String {
-    let size = number.abs();
-    if number.is_nan() {
-        "NaN".to_owned()
-    } else if number.is_infinite() {
-        (if number > 0.0 { "+Inf" } else { "-Inf" }).to_owned()
-    } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        format!("{number:e}")
-    } else {
-        number.to_string()
+        AnyValueView::KvList(list) if depth > 0 => members(out, list.iter(), depth - 1),
+        AnyValueView::Empty | AnyValueView::Array(_) | AnyValueView::KvList(_) => {
+            out.extend_from_slice(b"null");
+        }
     }
 }

@@ -1,14 +1,12 @@
-//! The exporter `zipkin`: traces as Zipkin v2 JSON.
+//! The exporter `zipkin`: spans as Zipkin v2 JSON over HTTP.
 //!
-//! Spans are written as JSON straight from the views of the wire bytes. The mapping is the OpenTelemetry
-//! specification's ("Zipkin exporter"), and where that leaves room, the collector's, so that what a Zipkin receiver of
-//! Jaeger or Tempo reads back is what was sent.
+//! The JSON is written from views of the wire bytes, span by span, without structs in between. Queue, retries and
+//! counters come from `forebay-exporter-queue`, the HTTP client from `forebay-net`.
 
 mod config;
 mod endpoint;
 mod json;
-mod span;
-mod tags;
+mod mapping;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -18,11 +16,15 @@ use forebay_component::{BuildError, BuildExporter, Context, Exporter, ExporterFa
 use forebay_config::{Diagnostics, Node};
 use forebay_exporter_queue::{QueuedExporter, SendConfig};
 use std::sync::Arc;
-use transport::ZipkinTransport;
+use transport::{MAX_BODY, ZipkinTransport};
 
-/// `zipkin`: Zipkin v2 over HTTP.
+/// `zipkin`: Zipkin v2 JSON.
 pub static FACTORY: ExporterFactory = ExporterFactory {
-    info: Info { kind: "zipkin", aliases: &[], description: "Sends traces to Zipkin as v2 JSON." },
+    info: Info {
+        kind: "zipkin",
+        aliases: &[],
+        description: "Sends traces to Zipkin, or whatever takes its v2 JSON, over HTTP.",
+    },
     configure,
 };
 
@@ -38,7 +40,7 @@ impl BuildExporter for Plan {
     }
 
     fn build(self: Box<Self>, context: Context) -> Result<Box<dyn Exporter>, BuildError> {
-        let transport = ZipkinTransport::new(&self.0)
+        let transport = ZipkinTransport::new(&self.0, MAX_BODY)
             .map_err(|error| BuildError(format!("exporter {}: {error}", context.id)))?;
         let send = SendConfig {
             queue: self.0.sending_queue.if_enabled(),

@@ -1,1 +1,5 @@
-
+mod config;
+mod mapping;
+mod properties;
+mod server;
+mod wire;

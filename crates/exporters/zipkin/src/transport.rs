@@ -1,87 +1,122 @@
-//! Arrays of spans, posted one by one.
+//! An OTLP payload to requests, a request to Zipkin, and what its answer means.
 
 use crate::config::Config;
-use crate::span::encode;
+use crate::mapping::{Body, encode};
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_component::{Reason, Refusal};
 use forebay_exporter_queue::{Delivered, Request, SendFailure, Transport};
-use forebay_net::{Compression, HttpClient, HttpClientError, HttpVerdict, compress_at};
+use forebay_net::{Compression, HttpAnswer, HttpClient, HttpClientError, HttpVerdict, compress_at};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
+/// What this agent calls itself.
 const USER_AGENT: &str = concat!("Forebay/", env!("CARGO_PKG_VERSION"));
-/// Zipkin's server takes 10 MiB by default, uncompressed; a span that crosses the line still fits.
-const MAX_BODY: usize = 4 << 20;
-/// So many characters of an answer go into messages.
+/// The most JSON in one request, before compression: half of what Zipkin takes. One span that has more goes alone.
+pub(crate) const MAX_BODY: usize = 5 << 20;
+/// So much of a backend's words goes into messages.
 const MAX_WORDS: usize = 500;
 
-/// Posts to one URL.
+/// Posts JSON arrays of spans.
 pub(crate) struct ZipkinTransport {
     client: HttpClient,
-    default_service: String,
+    default_service_name: String,
     compression: Compression,
     level: Option<i32>,
+    /// What every request carries beside the user's headers.
     headers: HeaderMap,
+    max_body: usize,
 }
 
 impl ZipkinTransport {
-    pub(crate) fn new(config: &Config) -> Result<Self, HttpClientError> {
+    /// A transport whose requests have at most `max_body` bytes of JSON. Reads the TLS files.
+    pub(crate) fn new(config: &Config, max_body: usize) -> Result<Self, HttpClientError> {
         let keys = config.keys();
+        let compression = config.compression.0;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let compression = config.compression.0;
         if compression != Compression::Identity {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(compression.as_str()));
         }
         Ok(Self {
             client: HttpClient::new(&config.endpoint, keys.settings(USER_AGENT))?,
-            default_service: config.default_service_name.clone(),
+            default_service_name: config.default_service_name.clone(),
             compression,
             level: keys.level(),
             headers,
+            max_body,
         })
     }
 
-    fn compress(&self, json: Vec<u8>) -> Result<Bytes, Refusal> {
-        if self.compression == Compression::Identity {
-            return Ok(json.into());
-        }
-        compress_at(self.compression, self.level, &json).map(Bytes::from).map_err(|error| {
-            Refusal::permanent(Reason::Internal, format!("compressing the request failed: {error}"))
-        })
+    fn request(&self, body: Body) -> Result<Request, Refusal> {
+        let json = match self.compression {
+            Compression::Identity => body.json,
+            compression => compress_at(compression, self.level, &body.json).map_err(|error| {
+                Refusal::permanent(Reason::Internal, format!("compressing the request failed: {error}"))
+            })?,
+        };
+        Ok(Request { body: json.into(), items: body.spans })
     }
 }
 
 #[async_trait]
 impl Transport for ZipkinTransport {
-    fn encode(&self, body: Bytes, _: usize) -> Result<Vec<Request>, Refusal> {
-        let chunks = encode(&body, &self.default_service, MAX_BODY).into_iter();
-        chunks.map(|chunk| Ok(Request { body: self.compress(chunk.json)?, items: chunk.spans })).collect()
+    fn encode(&self, body: Bytes, _items: usize) -> Result<Vec<Request>, Refusal> {
+        let encoded = encode(&body, &self.default_service_name, self.max_body);
+        let mut requests =
+            encoded.bodies.into_iter().map(|body| self.request(body)).collect::<Result<Vec<_>, _>>()?;
+        if encoded.invalid > 0 {
+            // Empty, and so never sent: this is how these spans get counted without the others being held up.
+            requests.push(Request { body: Bytes::new(), items: encoded.invalid });
+        }
+        Ok(requests)
     }
 
     async fn send(&self, request: &Request) -> Result<Delivered, SendFailure> {
-        let answer = self.client.post(self.headers.clone(), request.body.clone()).await;
-        let answer = answer.map_err(|failure| SendFailure::retryable(Reason::Unavailable, failure.0))?;
-        let said = String::from_utf8_lossy(&answer.body);
-        let said = said.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-        let said: String = said.take(MAX_WORDS).collect();
-        let colon = if said.is_empty() { "" } else { ": " };
-        let text = format!("Zipkin answered HTTP {}{colon}{said}", answer.status);
-        match answer.verdict() {
-            HttpVerdict::Success => Ok(Delivered::default()),
-            HttpVerdict::Retryable => {
-                Err(SendFailure::retryable(Reason::Unavailable, text).after(answer.retry_after))
-            }
-            HttpVerdict::Unauthenticated => {
-                let advice = "check `headers` and `tls`";
-                Err(SendFailure::permanent(Reason::Unauthenticated, format!("{text} ({advice})")))
-            }
-            HttpVerdict::Permanent if matches!(answer.status.as_u16(), 404 | 405) => {
-                let advice = "is the endpoint's path /api/v2/spans?";
-                Err(SendFailure::permanent(Reason::Rejected, format!("{text} ({advice})")))
-            }
-            HttpVerdict::Permanent => Err(SendFailure::permanent(Reason::Rejected, text)),
+        if request.body.is_empty() {
+            let message = "spans without a valid trace id and span id cannot be sent to Zipkin";
+            return Err(SendFailure::permanent(Reason::Invalid, message));
         }
+        let answer = self.client.post(self.headers.clone(), request.body.clone()).await;
+        outcome(&answer.map_err(|failure| SendFailure::retryable(Reason::Unavailable, failure.0))?)
     }
+}
+
+fn outcome(answer: &HttpAnswer) -> Result<Delivered, SendFailure> {
+    let advice = match answer.status.as_u16() {
+        300..=399 => "set `endpoint` to where the backend is",
+        401 | 403 => "check `headers` and `tls`",
+        404 | 405 => "check the path of `endpoint`: Zipkin's is /api/v2/spans",
+        413 => "lower `send_batch_max_size` of the batch processor, or raise the backend's limit",
+        415 => "the backend may not take this `compression`",
+        _ => "",
+    };
+    let mut message = format!("the backend answered HTTP {}", answer.status);
+    let said = words(&answer.body);
+    if !said.is_empty() {
+        message = format!("{message}: {said}");
+    }
+    if !advice.is_empty() {
+        message = format!("{message} ({advice})");
+    }
+    match answer.verdict() {
+        HttpVerdict::Success => Ok(Delivered::default()),
+        HttpVerdict::Retryable => {
+            let wait = answer.retry_after.filter(|wait| !wait.is_zero());
+            Err(SendFailure::retryable(Reason::Unavailable, message).after(wait))
+        }
+        HttpVerdict::Unauthenticated => Err(SendFailure::permanent(Reason::Unauthenticated, message)),
+        HttpVerdict::Permanent => Err(SendFailure::permanent(Reason::Rejected, message)),
+    }
+}
+
+/// A backend's words, cut to a length that a log line bears and without control characters.
+fn words(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let clean = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut words: String = clean.take(MAX_WORDS).collect();
+    if text.trim().chars().nth(MAX_WORDS).is_some() {
+        words.push_str("...");
+    }
+    words
 }

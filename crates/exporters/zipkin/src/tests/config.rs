@@ -37,14 +37,13 @@ fn mistakes_are_located_and_say_what_to_do() {
     let endpoint = "endpoint: http://zipkin:9411/api/v2/spans\n";
     let cases = [
         ("{}", "an endpoint is needed"),
-        ("endpoint: zipkin:9411", "begins with `http://`"),
-        ("endpoint: ftp://zipkin", "begins with `http://`"),
-        ("endpoint: http://me:pass@zipkin:9411/", "headers"),
+        ("endpoint: zipkin:9411", "`http://`"),
+        ("endpoint: ftp://zipkin", "`http://`"),
         (&format!("{endpoint}format: proto"), "`proto` is not supported: use `json`"),
         (&format!("{endpoint}format: thrift"), "`thrift` is not a format"),
         (&format!("{endpoint}default_service_name: ''"), "must not be empty"),
         (&format!("{endpoint}compression: snappy"), "gzip"),
-        (&format!("{endpoint}compression_params: {{level: 9}}"), "`compression_params` is not supported"),
+        (&format!("{endpoint}compression_params: {{level: 9}}"), "compression_params"),
         (&format!("{endpoint}auth: {{authenticator: basicauth}}"), "`auth` is not supported"),
         (&format!("{endpoint}proxy_url: proxy:3128"), "http://proxy:3128"),
         (&format!("{endpoint}timeout: soon"), "timeout"),

@@ -2,13 +2,13 @@
 
 use super::server::{Answer, Server};
 use crate::FACTORY;
-use crate::client::{HttpClient, HttpOptions};
+use crate::config::Config;
 use crate::transport::ZipkinTransport;
 use bytes::Bytes;
 use forebay_component::{Ack, Context, Outcome, Payload, Reason};
 use forebay_config::Node;
 use forebay_exporter_queue::{QueuedExporter, RetryConfig, SendConfig, SendFailure, Transport};
-use forebay_net::{ClientTlsConfig, Compression, Headers, decompress};
+use forebay_net::{Compression, decompress};
 use forebay_telemetry::Kind;
 use forebay_testkit::{conformance, context, metric, requests};
 use std::sync::Arc;
@@ -19,25 +19,9 @@ fn status(status: u16) -> Answer {
 }
 
 fn transport(server: &Server, max_body: usize) -> ZipkinTransport {
-    let options = HttpOptions {
-        tls: &ClientTlsConfig::default(),
-        headers: &Headers::default(),
-        content_type: "application/json",
-        compression: Compression::Identity,
-        proxy: None,
-        max_idle: 10,
-        idle_timeout: None,
-        http2: true,
-        ping_after: None,
-        ping_timeout: None,
-    };
-    let url = format!("http://{}/api/v2/spans", server.address).parse().unwrap();
-    ZipkinTransport {
-        client: HttpClient::new(url, options).unwrap(),
-        default_service_name: "nobody".to_owned(),
-        compression: Compression::Identity,
-        max_body,
-    }
+    let text = format!("endpoint: http://{}/api/v2/spans", server.address);
+    let config = Config::read(&Node::parse_str("zipkin.yaml", &text).unwrap()).unwrap();
+    ZipkinTransport::new(&config, max_body).unwrap()
 }
 
 async fn send(server: &Server) -> Result<(), SendFailure> {
@@ -174,12 +158,12 @@ async fn the_backend_says_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
+async fn a_redirect_that_drops_the_body_is_not_followed() {
     let target = Server::start(Vec::new(), None).await;
     let location = format!("Location: http://{}/\r\n", target.address);
     let server = Server::start(vec![Answer::Status(302, location, String::new())], None).await;
     let failure = send(&server).await.unwrap_err().refusal;
-    assert!(!failure.retryable && failure.message.contains("redirects are not followed"), "{failure:?}");
+    assert!(!failure.retryable && failure.message.contains("set `endpoint`"), "{failure:?}");
     assert!(target.got().is_empty());
 }
 
