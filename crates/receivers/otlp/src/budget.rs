@@ -1,7 +1,9 @@
-//! The memory of all requests that are being read.
+//! The memory of all requests that are being read, and the cores that large ones may keep busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
 
 /// A number of bytes shared by all requests; cheap to clone.
 #[derive(Clone, Debug)]
@@ -11,16 +13,29 @@ pub(crate) struct ByteBudget(Arc<Inner>);
 struct Inner {
     limit: usize,
     used: AtomicUsize,
+    /// One for each core.
+    heavy: Semaphore,
 }
 
 impl ByteBudget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicUsize::new(0) }))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Inner { limit, used: AtomicUsize::new(0), heavy: Semaphore::new(cores) }))
     }
 
     /// A share of nothing yet.
     pub(crate) fn share(&self) -> Share {
         Share { budget: self.clone(), bytes: 0 }
+    }
+
+    /// Runs work that takes long on a thread of its own, as many at once as there are cores: sockets and small
+    /// requests must not wait for it. None when the runtime is stopping.
+    pub(crate) async fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _turn = self.0.heavy.acquire().await.ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
     }
 
     /// Bytes in use.
@@ -42,6 +57,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// The budget it is a share of.
+    pub(crate) fn budget(&self) -> ByteBudget {
+        self.budget.clone()
+    }
+
     /// Takes `bytes` more, if the budget has them.
     pub(crate) fn try_grow(&mut self, bytes: usize) -> bool {
         let inner = &self.budget.0;

@@ -82,26 +82,21 @@ impl GrpcHandler {
                     ))
                 })?,
         };
-        let mut share = self.budget.share();
-        let message = self.message(body, encoding, &mut share).await?;
+        let (message, share) = self.message(body, encoding).await?;
         let origin = origin(peer, &headers, self.include_metadata);
         Arc::clone(&self.intake).take(message, origin, share).await
     }
 
     /// The one message of the request, decompressed.
-    async fn message(
-        &self,
-        mut body: Incoming,
-        encoding: Compression,
-        share: &mut Share,
-    ) -> Result<Bytes, Failure> {
+    async fn message(&self, mut body: Incoming, encoding: Compression) -> Result<(Bytes, Share), Failure> {
+        let mut share = self.budget.share();
         let limit = Limit { bytes: self.max_message, option: "max_recv_msg_size_mib" };
         let total = |first: &[u8]| {
             let Some(&[_, a, b, c, d]) = first.first_chunk::<PREFIX>() else { return Ok(None) };
             let len = u32::from_be_bytes([a, b, c, d]) as usize;
             if len > limit.bytes { Err(limit.exceeded(len)) } else { Ok(Some(PREFIX + len)) }
         };
-        let framed = read_body(&mut body, PREFIX + limit.bytes, total, share).await?;
+        let framed = read_body(&mut body, PREFIX + limit.bytes, total, &mut share).await?;
         let expected = total(&framed)?;
         let malformed = |message: &str| Failure::Malformed(message.to_owned());
         if expected.is_none_or(|expected| framed.len() < expected) {
@@ -120,7 +115,7 @@ impl GrpcHandler {
             (1, encoding) => encoding,
             _ => return Err(malformed("the gRPC message has an unknown flag")),
         };
-        unpack(compression, Bytes::from(framed).slice(PREFIX..), limit, share)
+        unpack(compression, Bytes::from(framed).slice(PREFIX..), limit, share).await
     }
 }
 

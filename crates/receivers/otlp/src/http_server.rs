@@ -17,7 +17,7 @@ use crate::answer::{Answer, Failure, Rejected};
 use crate::budget::ByteBudget;
 use crate::cors::CorsConfig;
 use crate::intake::Intake;
-use crate::receive::{Limit, discard, read_body, unpack};
+use crate::receive::{Limit, discard, from_json, read_body, unpack};
 use crate::receiver::origin;
 
 /// Answers HTTP requests.
@@ -150,21 +150,10 @@ impl HttpHandler {
             Failure::TooLarge(_) => limit.exceeded(limit.bytes + 1),
             other => other,
         })?;
-        let body = unpack(compression, Bytes::from(read), limit, &mut share)?;
-        let message = match encoding {
-            Encoding::Protobuf => body,
-            Encoding::Json => {
-                // Binary is smaller than the text it came from.
-                if !share.try_grow(body.len()) {
-                    return Err(Failure::no_room());
-                }
-                let message = json::decode_request(&body).map_err(|error| {
-                    Failure::Malformed(format!("the body is not valid OTLP/JSON: {error}"))
-                })?;
-                drop(body);
-                share.shrink_to(message.len());
-                message.into()
-            }
+        let (body, share) = unpack(compression, Bytes::from(read), limit, share).await?;
+        let (message, share) = match encoding {
+            Encoding::Protobuf => (body, share),
+            Encoding::Json => from_json(body, share).await?,
         };
         let origin = origin(peer, &head.headers, self.include_metadata);
         Arc::clone(&self.intake).take(message, origin, share).await

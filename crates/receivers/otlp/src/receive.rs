@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_net::{Compression, decompress};
+use forebay_component::{Reason, Refusal};
+use forebay_net::{Compression, DecompressError, decompress};
+use forebay_otlp::json;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::answer::Failure;
-use crate::budget::Share;
+use crate::budget::{ByteBudget, Share};
 
 /// How long a client may send nothing in the middle of a body.
 const STALL: Duration = Duration::from_secs(30);
+
+/// The most bytes that are decompressed or decoded in line with the sockets' work: a millisecond or so.
+const LIGHT: usize = 1 << 20;
 
 /// The most bytes of a refused body that are read for nothing, and for how long.
 const MAX_DISCARDED: usize = 256 << 20;
@@ -83,21 +88,65 @@ pub(crate) async fn discard(body: &mut Incoming) {
 }
 
 /// Decompresses a message within the limit and the budget; the share is what the result holds afterwards.
-pub(crate) fn unpack(
+pub(crate) async fn unpack(
     compression: Compression,
     message: Bytes,
     limit: Limit,
-    share: &mut Share,
-) -> Result<Bytes, Failure> {
+    mut share: Share,
+) -> Result<(Bytes, Share), Failure> {
     if compression == Compression::Identity {
-        return Ok(message);
+        return Ok((message, share));
     }
-    let unpacked = decompress(compression, &message, limit.bytes, &mut |more| share.try_grow(more));
-    let unpacked = unpacked.map_err(|error| match Failure::from(error) {
-        Failure::TooLarge(_) => limit.exceeded(limit.bytes + 1),
-        other => other,
-    })?;
-    drop(message);
-    share.shrink_to(unpacked.len());
-    Ok(unpacked)
+    let mut unpacked = unpack_up_to(limit.bytes.min(LIGHT), compression, &message, &mut share);
+    if matches!(unpacked, Err(DecompressError::TooLarge { .. })) && limit.bytes > LIGHT {
+        share.shrink_to(message.len());
+        let budget = share.budget();
+        let work = move || {
+            let unpacked = unpack_up_to(limit.bytes, compression, &message, &mut share);
+            (unpacked, share)
+        };
+        (unpacked, share) = heavy(&budget, work).await?;
+    }
+    match unpacked {
+        Ok(unpacked) => {
+            share.shrink_to(unpacked.len());
+            Ok((unpacked, share))
+        }
+        Err(DecompressError::TooLarge { .. }) => Err(limit.exceeded(limit.bytes + 1)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn unpack_up_to(
+    limit: usize,
+    compression: Compression,
+    message: &[u8],
+    share: &mut Share,
+) -> Result<Bytes, DecompressError> {
+    decompress(compression, message, limit, &mut |more| share.try_grow(more))
+}
+
+/// Turns a body of OTLP/JSON into protobuf; the share is what the result holds afterwards.
+pub(crate) async fn from_json(body: Bytes, mut share: Share) -> Result<(Bytes, Share), Failure> {
+    // Binary is smaller than the text it came from.
+    if !share.try_grow(body.len()) {
+        return Err(Failure::no_room());
+    }
+    let decoded = if body.len() > LIGHT {
+        heavy(&share.budget(), move || json::decode_request(&body)).await?
+    } else {
+        json::decode_request(&body)
+    };
+    let message =
+        decoded.map_err(|error| Failure::Malformed(format!("the body is not valid OTLP/JSON: {error}")))?;
+    share.shrink_to(message.len());
+    Ok((message.into(), share))
+}
+
+async fn heavy<T: Send + 'static>(
+    budget: &ByteBudget,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let stopping = || Failure::Refused(Refusal::retryable(Reason::ShuttingDown, "the agent is stopping"));
+    budget.heavy(work).await.ok_or_else(stopping)
 }

@@ -51,6 +51,26 @@ async fn every_compression_is_read_in_both_encodings() {
 }
 
 #[tokio::test]
+async fn requests_of_several_mebibytes_are_read_in_both_encodings() {
+    let (receiver, sink) = both().await;
+    let protobuf = wire(&request(60_000));
+    let mut text = Vec::new();
+    forebay_otlp::json::encode_request(&protobuf, &mut text);
+    assert!(protobuf.len() > 2 << 20 && text.len() > 4 << 20);
+    for (kind, body) in [(PROTOBUF, protobuf.clone()), (JSON, text.into())] {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let packed = compress(compression, &body).unwrap();
+            let headers = [("content-encoding", compression.as_str())];
+            assert_eq!(post(receiver.http_addr(), kind, &headers, packed).await.status, 200);
+        }
+    }
+    assert_eq!(sink.items(), 240_000);
+    assert_eq!(sink.taken()[0], protobuf);
+    assert_eq!(receiver.metric("forebay_receiver_in_flight_bytes", &[]), 0.0);
+    receiver.stop().await;
+}
+
+#[tokio::test]
 async fn bad_spans_are_named_in_both_encodings() {
     let (receiver, sink) = both().await;
     let reply = post(receiver.http_addr(), PROTOBUF, &[], wire(&mixed())).await;
