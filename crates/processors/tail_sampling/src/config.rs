@@ -2,8 +2,8 @@
 
 use crate::processor::TailSampling;
 use forebay_component::{BuildError, BuildProcessor, Consumer, Context, Info, Processor, ProcessorFactory};
-use forebay_config::{ByteSize, Diagnostics, GoDuration, Node};
-use forebay_sampling::{PolicyConfig, PolicySet, SamplerConfig, compile};
+use forebay_config::{ByteSize, Diagnostics, GoDuration, Node, nearest};
+use forebay_sampling::{POLICY_TYPES, PolicyConfig, PolicySet, SamplerConfig, compile};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,13 +153,30 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
         Ok(policies) => policies,
         Err(found) => {
             for error in found {
-                let path = std::iter::once("policies").chain(error.path.iter().map(String::as_str));
-                errors.push(node.error_at(&path.collect::<Vec<_>>(), error.message));
+                let path: Vec<&str> =
+                    std::iter::once("policies").chain(error.path.iter().map(String::as_str)).collect();
+                let found = node.error_at(&path, error.message);
+                errors.push(match meant(node, &path) {
+                    Some(name) => found.with_help(format!("did you mean `{name}`?")),
+                    None => found,
+                });
             }
             return Err(errors);
         }
     };
     errors.into_result(Box::new(Plan { config, policies: Arc::new(policies) }) as Box<dyn BuildProcessor>)
+}
+
+/// The policy type that a misspelled `type` at `path` may stand for.
+fn meant(node: &Node, path: &[&str]) -> Option<&'static str> {
+    if path.last() != Some(&"type") {
+        return None;
+    }
+    let at = path.iter().try_fold(node, |at, key| match key.parse::<usize>() {
+        Ok(index) => at.items().nth(index),
+        Err(_) => at.get(key),
+    })?;
+    nearest(at.as_str()?, POLICY_TYPES.into_iter())
 }
 
 struct Plan {
