@@ -41,8 +41,9 @@ def _assert_span(span, got):
     assert got["name"] == span["name"].lower()
     # Zipkin has no internal kind: such a span is one without a kind.
     assert got.get("kind", "INTERNAL") == span["kind"], "kind"
-    assert abs(got["timestamp"] - span["start"] / 1000) < 1, "timestamp (µs)"
-    assert abs(got["duration"] - (span["end"] - span["start"]) / 1000) <= 1, "duration (µs)"
+    # Whole microseconds, cut off and not rounded.
+    assert got["timestamp"] == span["start"] // 1000, "timestamp (µs)"
+    assert abs(got["duration"] * 1000 - (span["end"] - span["start"])) <= 1000, "duration (µs)"
     assert got["localEndpoint"]["serviceName"] == span["resource"]["service.name"][1].lower(), "local endpoint"
 
     tags = got.get("tags", {})
@@ -67,7 +68,7 @@ def _assert_span(span, got):
 def _assert_annotations(events, annotations):
     assert len(annotations) == len(events), "annotations"
     for (name, nanos, attributes), shown in zip(sorted(events, key=lambda e: e[1]), sorted(annotations, key=lambda a: a["timestamp"])):
-        assert abs(shown["timestamp"] - nanos / 1000) < 1, "annotation's timestamp (µs)"
+        assert shown["timestamp"] == nanos // 1000, "annotation's timestamp (µs)"
         text = shown["value"]
         if not attributes:
             assert text == name, "annotation's value"
