@@ -200,12 +200,12 @@ fn write_annotations(out: &mut Vec<u8>, span: SpanView<'_>) {
     out.extend_from_slice(b",\"annotations\":[");
     for event in events {
         json::comma(out);
-        // Zipkin refuses the whole request for one annotation without a time.
+        // An event without a time is shown where its span begins, not in 1970.
         let time = match event.time_unix_nano() / 1000 {
             0 => span.start_time_unix_nano() / 1000,
             time => time,
         };
-        json::plain(out, format_args!("{{\"timestamp\":{},\"value\":", time.max(1)));
+        json::plain(out, format_args!("{{\"timestamp\":{},\"value\":", time));
         annotation_value(out, event);
         out.push(b'}');
     }
