@@ -38,16 +38,21 @@ pub struct ClientTlsConfig {
     pub min_version: String,
     /// The newest TLS version: `1.2` or `1.3` (default).
     pub max_version: String,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    cipher_suites: Unsupported,
+    pub cipher_suites: Unsupported,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    include_insecure_cipher_suites: Unsupported,
+    pub include_insecure_cipher_suites: Unsupported,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    curve_preferences: Unsupported,
+    pub curve_preferences: Unsupported,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    reload_interval: Unsupported,
+    pub reload_interval: Unsupported,
+    /// Not supported: [`Self::check`] says so.
     #[serde(skip_serializing)]
-    tpm: Unsupported,
+    pub tpm: Unsupported,
 }
 
 /// TLS could not be set up.

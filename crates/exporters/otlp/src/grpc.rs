@@ -3,7 +3,7 @@
 mod channel;
 mod config;
 mod status;
-mod target;
+pub(crate) mod target;
 mod transport;
 
 use config::Config;

@@ -54,6 +54,12 @@ impl GrpcTransport {
     }
 
     fn unreachable(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> SendFailure {
+        // The channel watches `grpc-timeout` too; whichever clock is first, it is the same event.
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        if causes.any(|cause| cause.is::<tonic::TimeoutExpired>()) {
+            let message = format!("{} did not answer within the timeout", self.authority);
+            return SendFailure::retryable(Reason::Timeout, message);
+        }
         let message = format!("{what} {}: {}", self.authority, describe(error));
         SendFailure::retryable(Reason::Unavailable, message)
     }
