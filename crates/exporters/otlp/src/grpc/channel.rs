@@ -1,6 +1,6 @@
 //! Connections to a backend: TCP, TLS, HTTP/2.
 
-use super::config::Config;
+use super::config::{Balancer, Config};
 use super::target::Target;
 use crate::USER_AGENT;
 use forebay_net::ClientTlsError;
@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -69,11 +70,14 @@ pub(crate) fn channel(config: &Config, target: &Target) -> Result<Channel, Chann
             .keep_alive_while_idle(keepalive.permit_without_stream);
     }
     let (address, wait) = ((target.host.clone(), target.port), config.wait_for_ready);
+    let rotates = config.balancer_name == Balancer::RoundRobin;
+    let turn = Arc::new(AtomicUsize::new(0));
     let connector = tower::service_fn(move |_: Uri| {
-        let (address, tls) = (address.clone(), tls.clone());
+        let (address, tls, turn) = (address.clone(), tls.clone(), Arc::clone(&turn));
         async move {
             loop {
-                match connect(&address, tls.as_ref()).await {
+                let first = if rotates { turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
+                match connect(&address, first, tls.as_ref()).await {
                     Err(_) if wait => tokio::time::sleep(RECONNECT).await,
                     done => return done.map(TokioIo::new),
                 }
@@ -83,12 +87,17 @@ pub(crate) fn channel(config: &Config, target: &Target) -> Result<Channel, Chann
     Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
+/// Connects to the first of the name's addresses that answers, starting with number `first` of them.
 async fn connect(
     address: &(String, u16),
+    first: usize,
     tls: Option<&(TlsConnector, ServerName<'static>)>,
 ) -> io::Result<Box<dyn Stream>> {
     let connect = async {
-        let tcp = TcpStream::connect((address.0.as_str(), address.1)).await?;
+        let mut addresses: Vec<_> = tokio::net::lookup_host((address.0.as_str(), address.1)).await?.collect();
+        let count = addresses.len().max(1);
+        addresses.rotate_left(first % count);
+        let tcp = TcpStream::connect(addresses.as_slice()).await?;
         tcp.set_nodelay(true)?;
         let stream: Box<dyn Stream> = match tls {
             Some((connector, name)) => Box::new(connector.connect(name.clone(), tcp).await?),

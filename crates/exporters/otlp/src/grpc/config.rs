@@ -79,9 +79,9 @@ impl Default for Keepalive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Balancer {
-    /// Requests go to all addresses in turn.
+    /// Each new connection goes to the next address. Requests share one connection at a time.
     RoundRobin,
-    /// Requests go to the first address that answers.
+    /// Each connection goes to the first address that answers.
     PickFirst,
 }
 
