@@ -22,6 +22,7 @@ stop() {
         kill -9 "${children[i]}" 2>/dev/null || true
         wait "${children[i]}" 2>/dev/null || true
     done
+    wait # for the agent's last words
     rm -rf "$logs"
 }
 trap stop EXIT
@@ -50,9 +51,22 @@ ready() {
     done
 }
 
+# free PORT...: a port that somebody else holds would otherwise show as a demo that half works.
+free() {
+    local port
+    for port in "$@"; do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "127.0.0.1:$port is taken, and the demo needs it: stop what listens there ('ss -ltnp' names it)" >&2
+            exit 1
+        fi
+    done
+}
+
 configs=(--config config/demo.yaml)
+free 4317 4318 8888 13133
 if [ "$1" = backends ]; then
     configs=(--config config/demo-backends.yaml)
+    free 9411 16685 16686 23133 24317 24318
     echo "starting Jaeger and Zipkin ..."
     # 4317, 4318 and 13133 are the agent's.
     JAEGER_OTLP_GRPC_PORT=24317 JAEGER_OTLP_HTTP_PORT=24318 JAEGER_HEALTH_PORT=23133 background jaeger tests/backends/start.sh jaeger
@@ -60,6 +74,7 @@ if [ "$1" = backends ]; then
     background zipkin tests/backends/start.sh zipkin
     ready zipkin http://127.0.0.1:9411/health
     if [ -n "${TEMPO_BIN:-$(command -v tempo || true)}" ]; then
+        free 3200 9095 14317 14318
         echo "starting Tempo ..."
         TEMPO_DIR=$logs/tempo background tempo tests/backends/start.sh tempo
         ready tempo http://127.0.0.1:3200/ready
@@ -90,7 +105,6 @@ if [ "$1" = backends ]; then
 fi
 echo
 
-# The agent's own output is the demo: show it until the agent ends or Ctrl-C.
-tail --pid="$agent" -n +1 -f "$logs/forebay.log" &
-children+=($!)
+# The agent's own output is the demo, its closing words included: tail ends by itself after the agent has.
+setsid tail --pid="$agent" -s 0.2 -n +1 -f "$logs/forebay.log" &
 wait "$agent"
