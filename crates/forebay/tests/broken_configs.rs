@@ -2,6 +2,8 @@
 //!
 //! A fixture's last line says what is expected: `# expect LINE:COLUMN WORDS`, where the column may be `*`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of tests fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 /// What happened, by test: components write `name: event` under the journal their configuration names.
 static JOURNAL: LazyLock<Mutex<Vec<(String, String)>>> = LazyLock::new(Mutex::default);
 /// The sinks and entrances of all tests, by journal and component.
-static SINKS: LazyLock<Mutex<Vec<(String, Arc<Sink>)>>> = LazyLock::new(Mutex::default);
-static ENTRANCES: LazyLock<Mutex<Vec<(String, Arc<dyn Consumer>)>>> = LazyLock::new(Mutex::default);
+static SINKS: LazyLock<Registry<Arc<Sink>>> = LazyLock::new(Mutex::default);
+static ENTRANCES: LazyLock<Registry<Arc<dyn Consumer>>> = LazyLock::new(Mutex::default);
+
+/// Things by `journal:component`.
+type Registry<T> = Mutex<Vec<(String, T)>>;
 
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -163,7 +166,7 @@ fn journal(test: &str) -> Vec<String> {
     JOURNAL.lock().unwrap().iter().filter(|(of, _)| of == test).map(|(_, event)| event.clone()).collect()
 }
 
-fn found<T: Clone>(all: &Mutex<Vec<(String, T)>>, key: &str) -> T {
+fn found<T: Clone>(all: &Registry<T>, key: &str) -> T {
     all.lock().unwrap().iter().find(|(known, _)| known == key).unwrap().1.clone()
 }
 
