@@ -4,11 +4,13 @@
 
 use crate::{Sink, context, requests};
 use forebay_component::{
-    Ack, Consumer, ExporterFactory, Info, Payload, Processor, ProcessorFactory, Reason, Refusal,
+    Ack, Consumer, ExporterFactory, Info, Payload, Processor, ProcessorFactory, Reason, ReceiverFactory,
+    Refusal,
 };
 use forebay_config::{Diagnostics, Node};
 use forebay_telemetry::{Kind, Telemetry};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,4 +151,57 @@ pub async fn exporter(factory: &ExporterFactory, text: &str) {
     assert_eq!((drained.sent, drained.dropped, drained.left), (expected, 0, 0), "{kind}: lost at its stop");
     let late = entrance.consume(requests::payload(0, 0, 1, None));
     assert!(late.is_err_and(|refused| refused.refusal.retryable), "{kind}: takes data after its stop");
+}
+
+/// A receiver: configuration, everything sent comes out once, a full pipeline is felt by the client, a taken port is
+/// a clear error, and after a stop nothing listens. `section` gives the configuration for a port of 127.0.0.1;
+/// `send` sends an export request there and says whether it was acknowledged.
+///
+/// # Panics
+/// When the receiver breaks a rule.
+#[allow(clippy::panic, clippy::expect_used, reason = "fails the test")]
+pub async fn receiver(
+    factory: &ReceiverFactory,
+    text: impl Fn(u16) -> String,
+    send: impl AsyncFn(SocketAddr, Vec<u8>) -> bool,
+) {
+    let kind = factory.info.kind;
+    // Free a moment ago: two receivers have to be told the same port.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let address = free.expect("a free port");
+    let text = text(address.port());
+    configuration(factory.info, &text, factory.configure, |plan| plan.effective());
+    let sink = Arc::new(Sink::default());
+    let build = || {
+        let plan = (factory.configure)(&section(&text)).unwrap_or_else(|errors| panic!("{kind}: {errors}"));
+        let next = Arc::clone(&sink) as Arc<dyn Consumer>;
+        plan.build(context(Kind::Receiver, kind), next).expect("it builds")
+    };
+    let soon = || Instant::now() + Duration::from_secs(60);
+
+    let mut running = build();
+    running.start().await.expect("it starts");
+    let mut expected = Vec::new();
+    for trace in 0..20 {
+        assert!(send(address, requests::request(trace, 0, 3, None)).await, "{kind}: refused a good request");
+        expected.extend((0..3).map(|span| (trace, span)));
+    }
+    assert_eq!(requests::spans_of(&sink.taken()), expected, "{kind}: acknowledged and did not pass on");
+
+    sink.close();
+    assert!(!send(address, requests::request(20, 0, 3, None)).await, "{kind}: acknowledged what nobody took");
+    sink.open();
+    assert!(send(address, requests::request(20, 0, 3, None)).await, "{kind}: does not recover");
+    assert_eq!(sink.items(), 63, "{kind}: passed on a refused request");
+
+    let taken = build().start().await.expect_err("the port is taken").to_string();
+    assert!(taken.contains(&address.port().to_string()), "{kind}: the taken port is not named: {taken}");
+
+    running.shutdown(soon()).await;
+    assert!(!send(address, requests::request(21, 0, 3, None)).await, "{kind}: takes data after its stop");
+    assert_eq!(sink.items(), 63, "{kind}: passed something on after its stop");
+    let mut again = build();
+    again.start().await.expect("its port is free again");
+    assert!(send(address, requests::request(22, 0, 3, None)).await, "{kind}: does not start again");
+    again.shutdown(soon()).await;
 }

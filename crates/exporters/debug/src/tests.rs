@@ -165,3 +165,10 @@ fn the_configuration_is_the_collectors() {
         assert!(error.contains(words), "{text}: {error}");
     }
 }
+
+#[tokio::test]
+async fn both_conform() {
+    forebay_testkit::conformance::exporter(&crate::NOP, "").await;
+    forebay_testkit::conformance::exporter(&crate::DEBUG, "verbosity: detailed\n").await;
+    forebay_testkit::conformance::exporter(&crate::DEBUG, "sending_queue: {enabled: true}\n").await;
+}

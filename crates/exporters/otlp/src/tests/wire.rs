@@ -172,3 +172,13 @@ async fn a_server_that_never_answers_is_given_up_after_the_timeout() {
         assert!(refusal.retryable && refusal.message.contains("did not answer"), "{refusal}");
     }
 }
+
+#[tokio::test]
+async fn both_conform() {
+    let grpc = Server::start(Vec::new(), grpc_reply(0, ""), None).await;
+    let text = format!("endpoint: {}\ntls: {{insecure: true}}\n", grpc.address);
+    forebay_testkit::conformance::exporter(&crate::GRPC, &text).await;
+    let http = Server::start(Vec::new(), http_reply(200), None).await;
+    forebay_testkit::conformance::exporter(&crate::HTTP, &format!("endpoint: http://{}\n", http.address))
+        .await;
+}
