@@ -44,7 +44,7 @@ pub(crate) struct Config {
     /// The collector's bound of one trace; not supported yet.
     #[serde(skip_serializing)]
     maximum_trace_size_bytes: u64,
-    /// Threads, each with traces of its own; 0 is one for each core.
+    /// Threads, each with traces of its own; 0 is one for every two cores.
     pub num_shards: usize,
     /// Ours: take a verdict that no later span can change at once.
     pub early_keep: bool,
@@ -94,7 +94,8 @@ impl Config {
     /// The number of shards to run.
     pub fn shards(&self) -> usize {
         match self.num_shards {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            // Sockets need the other half of the cores (docs/adr/0004).
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             count => count,
         }
     }
@@ -127,7 +128,7 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
         refuse("num_traces", "must be at least 1".to_owned());
     }
     if config.num_shards > MOST_SHARDS {
-        refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for each core"));
+        refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for every two cores"));
     }
     if config.sampling_strategy != "trace-complete" {
         refuse(
