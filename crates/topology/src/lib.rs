@@ -9,4 +9,4 @@ mod running;
 mod tests;
 
 pub use plan::{Components, Plan};
-pub use running::{Running, StartFailed, Summary};
+pub use running::{Delivered, Running, StartFailed, Summary};

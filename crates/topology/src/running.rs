@@ -32,22 +32,46 @@ pub struct Running {
     processors: Vec<Vec<Named<dyn Processor>>>,
     exporters: Vec<(String, Named<dyn Exporter>)>,
     fan_outs: Vec<Arc<FanOut>>,
+    /// What each exporter's full queue could not take, by exporter.
+    missed_by_exporters: HashMap<String, Counter>,
+    /// What each pipeline had no room for while another one had, in configuration order.
+    missed_by_pipelines: Vec<(String, Counter)>,
 }
 
-/// What a stop came to, in items.
+/// What an agent's life came to, in items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// By exporter, in configuration order.
-    pub exporters: Vec<(String, Drained)>,
+    pub exporters: Vec<Delivered>,
+    /// What a pipeline had no room for while another pipeline of the same receiver took it; only those that missed
+    /// something.
+    pub missed_by_pipelines: Vec<(String, u64)>,
     /// What processors had to give up.
     pub processors_dropped: u64,
 }
 
+/// One exporter's part of a [`Summary`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// The exporter's id.
+    pub id: String,
+    /// What it did with what it took.
+    pub drained: Drained,
+    /// What it did not take, its queue being full, while another exporter did.
+    pub missed: u64,
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (id, drained) in &self.exporters {
-            let Drained { sent, dropped, left } = drained;
-            write!(f, "{id}: {sent} spans sent, {dropped} dropped, {left} left; ")?;
+        for Delivered { id, drained: Drained { sent, dropped, left }, missed } in &self.exporters {
+            write!(f, "{id}: {sent} spans sent, {dropped} dropped, ")?;
+            if *missed > 0 {
+                write!(f, "{missed} missed while its queue was full, ")?;
+            }
+            write!(f, "{left} left; ")?;
+        }
+        for (id, missed) in &self.missed_by_pipelines {
+            write!(f, "pipeline {id}: {missed} spans missed while it was full; ")?;
         }
         write!(f, "given up before the exporters: {} spans", self.processors_dropped)
     }
@@ -71,6 +95,8 @@ impl Plan {
             processors: Vec::new(),
             exporters: Vec::new(),
             fan_outs: Vec::new(),
+            missed_by_exporters: HashMap::new(),
+            missed_by_pipelines: Vec::new(),
         };
         match running.start(self).await {
             Ok(()) => {
@@ -134,7 +160,8 @@ impl Running {
             let consumer = Arc::clone(exits.get(id)?);
             Some(Branch::new(consumer, self.missed_by_exporter(id)))
         });
-        let mut next = self.join(branches.collect());
+        let branches = branches.collect();
+        let mut next = self.join(branches);
         let mut processors = Vec::new();
         for (id, processor) in pipeline.processors.into_iter().rev() {
             let context = self.context(Kind::Processor, &id, Some(&pipeline.id));
@@ -147,14 +174,15 @@ impl Running {
         }
         processors.reverse();
         self.processors.push(processors);
+        let missed = self.telemetry.metrics.counter(
+            "forebay_pipeline_missed_spans",
+            "Number of spans that a pipeline had no room for while another pipeline of the same receiver took them.",
+            &[("pipeline", pipeline.id.as_str())],
+        );
         for id in pipeline.receivers {
-            let missed = self.telemetry.metrics.counter(
-                "forebay_pipeline_missed_spans",
-                "Number of spans that a pipeline had no room for while another pipeline of the same receiver took them.",
-                &[("pipeline", pipeline.id.as_str())],
-            );
-            entrances.entry(id).or_default().push(Branch::new(Arc::clone(&next), missed));
+            entrances.entry(id).or_default().push(Branch::new(Arc::clone(&next), missed.clone()));
         }
+        self.missed_by_pipelines.push((pipeline.id, missed));
         Ok(())
     }
 
@@ -166,12 +194,15 @@ impl Running {
     }
 
     /// The collector's counter of what an exporter's full queue could not take.
-    fn missed_by_exporter(&self, id: &ComponentId) -> Counter {
-        self.telemetry.metrics.counter(
+    fn missed_by_exporter(&mut self, id: &ComponentId) -> Counter {
+        let id = id.to_string();
+        let missed = self.telemetry.metrics.counter(
             "otelcol_exporter_enqueue_failed_spans",
             "Number of spans failed to be added to the sending queue.",
-            &[("exporter", id.to_string().as_str())],
-        )
+            &[("exporter", &id)],
+        );
+        self.missed_by_exporters.insert(id, missed.clone());
+        missed
     }
 
     fn context(&self, kind: Kind, id: &ComponentId, pipeline: Option<&str>) -> Context {
@@ -208,17 +239,25 @@ impl Running {
             summary.processors_dropped += dropped.unwrap_or_default();
         }
         let fan_outs = std::mem::take(&mut self.fan_outs);
+        // What does not fit until the deadline is counted as missed by its branch.
         let flushed = tokio::task::spawn_blocking(move || {
-            fan_outs.iter().map(|fan_out| fan_out.flush(deadline)).sum::<u64>()
+            fan_outs.iter().for_each(|fan_out| {
+                fan_out.flush(deadline);
+            });
         });
-        summary.processors_dropped += flushed.await.unwrap_or_default();
-        let exporters =
-            std::mem::take(&mut self.exporters).into_iter().map(|(id, (status, exporter))| async move {
+        drop(flushed.await);
+        let missed_by_exporters = std::mem::take(&mut self.missed_by_exporters);
+        let exporters = std::mem::take(&mut self.exporters).into_iter().map(|(id, (status, exporter))| {
+            let missed = missed_by_exporters.get(&id).map_or(0, Counter::get);
+            async move {
                 let drained = exporter.shutdown(deadline).await;
                 status.stopped();
-                (id, drained)
-            });
+                Delivered { id, drained, missed }
+            }
+        });
         summary.exporters = futures_util::future::join_all(exporters).await;
+        let missed = self.missed_by_pipelines.iter().map(|(id, missed)| (id.clone(), missed.get()));
+        summary.missed_by_pipelines = missed.filter(|(_, missed)| *missed > 0).collect();
         for (status, extension) in &mut self.extensions {
             extension.shutdown(deadline).await;
             status.stopped();

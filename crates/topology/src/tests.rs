@@ -245,7 +245,14 @@ async fn a_full_branch_misses_what_another_takes_and_is_counted() {
     assert!(entrance.consume(*refused.payload).is_ok());
     assert!(outcome.await.is_ok());
     assert_eq!((a.items(), missed("made_up/b")), (6, 4.0));
-    running.unwrap().shutdown(soon()).await;
+    let summary = running.unwrap().shutdown(soon()).await.to_string();
+    assert!(
+        summary.starts_with(
+            "made/a: 1 spans sent, 2 dropped, 3 left; \
+             made_up/b: 1 spans sent, 2 dropped, 4 missed while its queue was full, 3 left; "
+        ),
+        "the closing words leave nothing out: {summary}"
+    );
 }
 
 #[tokio::test]
