@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use regex::bytes::RegexBuilder;
 use thiserror::Error;
 
-use crate::config::{PolicyConfig, StringAttributeConfig};
+use crate::config::PolicyConfig;
 use crate::policy::{Policy, PolicySet, Term};
-use crate::predicate::{AttributeTest, Patterns, Values};
-use crate::probabilistic::Share;
-use crate::re2;
+
+mod leaves;
 
 /// What is wrong with one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -21,8 +19,8 @@ pub struct PolicyError {
     pub message: String,
 }
 
-/// The policy types there are, as the `type` key names them.
-pub const POLICY_TYPES: [&str; 9] = [
+/// The policy types there are, as the `type` key names them. The last may only stand in `policies` itself.
+pub const POLICY_TYPES: [&str; 13] = [
     "always_sample",
     "latency",
     "numeric_attribute",
@@ -30,25 +28,22 @@ pub const POLICY_TYPES: [&str; 9] = [
     "status_code",
     "string_attribute",
     "boolean_attribute",
+    "span_count",
+    "trace_state",
+    "trace_flags",
     "and",
+    "not",
     "drop",
 ];
 
-/// How many values remember their regular expression result when `cache_max_size` is 0.
-const DEFAULT_CACHE_SIZE: usize = 128;
+/// The policy types that other policies may be made of.
+fn sub_policy_types() -> &'static [&'static str] {
+    POLICY_TYPES.split_last().map_or(&[], |(_, types)| types)
+}
 
 /// Types of the collector that are not supported yet.
-const COLLECTOR_TYPES: [&str; 9] = [
-    "rate_limiting",
-    "bytes_limiting",
-    "span_count",
-    "trace_state",
-    "ottl_condition",
-    "trace_flags",
-    "composite",
-    "not",
-    "extension",
-];
+const COLLECTOR_TYPES: [&str; 5] =
+    ["rate_limiting", "bytes_limiting", "ottl_condition", "composite", "extension"];
 
 /// Compiles policies for [`Sampler`](crate::Sampler)s.
 ///
@@ -98,26 +93,13 @@ impl Compiler {
 
     fn policy(&mut self, config: &PolicyConfig) {
         let name: Arc<str> = config.name.as_str().into();
-        let (drops, terms) = match config.r#type.as_str() {
-            "and" => {
-                self.sections(config);
-                (
-                    false,
-                    self.list("and", "and_sub_policy", config.and.as_ref().map(|and| &and.and_sub_policy)),
-                )
-            }
-            "drop" => {
-                self.sections(config);
-                (
-                    true,
-                    self.list(
-                        "drop",
-                        "drop_sub_policy",
-                        config.drop.as_ref().map(|drop| &drop.drop_sub_policy),
-                    ),
-                )
-            }
-            _ => (false, self.term(config, &POLICY_TYPES).into_iter().collect()),
+        let drops = config.r#type == "drop";
+        let terms = if drops {
+            self.sections(config);
+            let list = config.drop.as_ref().map(|drop| &drop.drop_sub_policy);
+            self.list("drop", "drop_sub_policy", list)
+        } else {
+            self.term(config, &POLICY_TYPES).into_iter().collect()
         };
         self.set.policies.push(Policy { name, drops, terms });
     }
@@ -138,14 +120,14 @@ impl Compiler {
         let mut terms = Vec::new();
         for (index, config) in list.iter().enumerate() {
             self.path.push(index.to_string());
-            terms.extend(self.term(config, &POLICY_TYPES[..7]));
+            terms.extend(self.term(config, sub_policy_types()));
             self.path.pop();
         }
         self.path.truncate(self.path.len() - 2);
         terms
     }
 
-    /// One policy that is not made of others.
+    /// What a policy says about a trace; `drop` aside.
     fn term(&mut self, config: &PolicyConfig, supported: &[&str]) -> Option<Term> {
         let kind = config.r#type.as_str();
         if !supported.contains(&kind) {
@@ -159,115 +141,32 @@ impl Compiler {
             return None;
         }
         self.sections(config);
-        self.path.push(kind.to_owned());
-        let term = self.shared_term(kind, config);
-        self.path.pop();
-        term
-    }
-
-    fn shared_term(&mut self, kind: &str, config: &PolicyConfig) -> Option<Term> {
         match kind {
-            "always_sample" => Some(Term::Always),
-            "latency" => {
-                self.set.uses_latency = true;
-                let latency = config.latency.clone().unwrap_or_default();
-                let upper = (latency.upper_threshold_ms != 0).then_some(latency.upper_threshold_ms);
-                Some(Term::Latency { lower: latency.threshold_ms, upper })
+            "and" => {
+                let list = config.and.as_ref().map(|and| &and.and_sub_policy);
+                Some(Term::All(self.list("and", "and_sub_policy", list)))
             }
-            "probabilistic" => {
-                let settings = config.probabilistic.clone().unwrap_or_default();
-                if !settings.sampling_percentage.is_finite() {
-                    self.error_at("sampling_percentage", "must be a number of percent, 0 to 100");
-                    return None;
-                }
-                self.set.shares.push(Share::new(&settings.hash_salt, settings.sampling_percentage));
-                Some(Term::Share(self.set.shares.len() - 1))
+            "not" => self.not(config),
+            _ => {
+                self.path.push(kind.to_owned());
+                let term = self.leaf(kind, config);
+                self.path.pop();
+                term
             }
-            "status_code" => self.status(&config.status_code.as_ref()?.status_codes),
-            "string_attribute" => self.string(config.string_attribute.as_ref()?),
-            "numeric_attribute" => {
-                let settings = config.numeric_attribute.as_ref()?;
-                if let (Some(min), Some(max)) = (settings.min_value, settings.max_value)
-                    && min > max
-                {
-                    self.error_at(
-                        "max_value",
-                        &format!("is below min_value ({max} < {min}), so nothing can match"),
-                    );
-                }
-                let test = AttributeTest::Number { min: settings.min_value, max: settings.max_value };
-                self.attribute(&settings.key, test, settings.invert_match)
-            }
-            "boolean_attribute" => {
-                let settings = config.boolean_attribute.as_ref()?;
-                self.attribute(&settings.key, AttributeTest::Boolean(settings.value), settings.invert_match)
-            }
-            _ => None,
         }
     }
 
-    fn status(&mut self, names: &[String]) -> Option<Term> {
-        if names.is_empty() {
-            self.error_at("status_codes", "the list is empty: give one or more of OK, ERROR, UNSET");
-        }
-        let mut codes = 0;
-        for (index, name) in names.iter().enumerate() {
-            match name.as_str() {
-                "UNSET" => codes |= 1,
-                "OK" => codes |= 1 << 1,
-                "ERROR" => codes |= 1 << 2,
-                _ => {
-                    self.path.push("status_codes".to_owned());
-                    let message = format!("unknown status code {name:?}, supported: OK, ERROR, UNSET");
-                    self.error_at(&index.to_string(), &message);
-                    self.path.pop();
-                }
-            }
-        }
-        Some(Term::Leaf { leaf: self.set.predicates.status(codes), invert: false })
-    }
-
-    fn string(&mut self, settings: &StringAttributeConfig) -> Option<Term> {
-        if settings.values.iter().all(|value| value.is_empty() && !settings.enabled_regex_matching) {
-            self.error_at("values", "lists no value, so nothing can match: give the values to look for");
-        }
-        let test = if settings.enabled_regex_matching {
-            let mut regexes = Vec::new();
-            for (index, source) in settings.values.iter().enumerate() {
-                let compiled = re2::translate(source).and_then(|pattern| {
-                    RegexBuilder::new(&pattern).build().map_err(|error| error.to_string())
-                });
-                match compiled {
-                    Ok(regex) => regexes.push(regex),
-                    Err(error) => {
-                        self.path.push("values".to_owned());
-                        self.error_at(
-                            &index.to_string(),
-                            &format!("invalid regular expression `{source}`: {error}"),
-                        );
-                        self.path.pop();
-                    }
-                }
-            }
-            let cache_size = usize::try_from(settings.cache_max_size).ok().filter(|&size| size > 0);
-            AttributeTest::StringMatches(Patterns {
-                sources: settings.values.clone(),
-                regexes,
-                cache_size: cache_size.unwrap_or(DEFAULT_CACHE_SIZE),
-                cache: 0,
-            })
-        } else {
-            AttributeTest::StringIn(Values::new(&settings.values))
-        };
-        self.attribute(&settings.key, test, settings.invert_match)
-    }
-
-    fn attribute(&mut self, key: &str, test: AttributeTest, invert: bool) -> Option<Term> {
-        if key.is_empty() {
-            self.error_at("key", "is missing: name the attribute to look at");
+    fn not(&mut self, config: &PolicyConfig) -> Option<Term> {
+        let Some(inner) = config.not.as_ref()?.not_sub_policy.as_deref() else {
+            self.path.push("not".to_owned());
+            self.error_at("not_sub_policy", "is missing: give the policy that must not match");
+            self.path.pop();
             return None;
-        }
-        Some(Term::Leaf { leaf: self.set.predicates.attribute(key, test), invert })
+        };
+        self.path.extend(["not", "not_sub_policy"].map(str::to_owned));
+        let term = self.term(inner, sub_policy_types());
+        self.path.truncate(self.path.len() - 2);
+        Some(Term::Not(Box::new(term?)))
     }
 
     /// Each section must be the type's own; most types need theirs.
@@ -280,15 +179,15 @@ impl Compiler {
             ("status_code", config.status_code.is_some()),
             ("string_attribute", config.string_attribute.is_some()),
             ("boolean_attribute", config.boolean_attribute.is_some()),
+            ("span_count", config.span_count.is_some()),
+            ("trace_state", config.trace_state.is_some()),
             ("and", config.and.is_some()),
+            ("not", config.not.is_some()),
             ("drop", config.drop.is_some()),
             ("rate_limiting", config.rate_limiting.is_some()),
             ("bytes_limiting", config.bytes_limiting.is_some()),
-            ("span_count", config.span_count.is_some()),
-            ("trace_state", config.trace_state.is_some()),
             ("ottl_condition", config.ottl_condition.is_some()),
             ("composite", config.composite.is_some()),
-            ("not", config.not.is_some()),
         ];
         for (section, present) in present {
             if present && section != kind {
@@ -299,7 +198,13 @@ impl Compiler {
             }
             let required = matches!(
                 section,
-                "numeric_attribute" | "status_code" | "string_attribute" | "boolean_attribute"
+                "numeric_attribute"
+                    | "status_code"
+                    | "string_attribute"
+                    | "boolean_attribute"
+                    | "span_count"
+                    | "trace_state"
+                    | "not"
             );
             if !present && section == kind && required {
                 self.error_at(section, &format!("is missing: a policy of type {kind:?} needs its settings"));

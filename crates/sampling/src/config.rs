@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 
 /// One entry of `policies`, in the collector's flat shape: a name, a type, and the section named like the type.
 ///
-/// Also the shape of the entries of `and_sub_policy` and `drop_sub_policy`.
+/// Also the shape of the policies inside `and`, `not` and `drop`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// Shown in metrics and verdicts. Required and unique among `policies`; optional inside `and` and `drop`.
+    /// Shown in metrics and verdicts. Required and unique among `policies`; optional inside `and`, `not` and `drop`.
     pub name: String,
-    /// The policy type: `always_sample`, `latency`, `numeric_attribute`, `probabilistic`, `status_code`,
-    /// `string_attribute`, `boolean_attribute`, `and` or `drop`.
+    /// The policy type: one of [`POLICY_TYPES`](crate::POLICY_TYPES).
     pub r#type: String,
     /// Settings of a `latency` policy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +33,15 @@ pub struct PolicyConfig {
     /// Settings of a `boolean_attribute` policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boolean_attribute: Option<BooleanAttributeConfig>,
+    /// Settings of a `span_count` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span_count: Option<SpanCountConfig>,
+    /// Settings of a `trace_state` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_state: Option<TraceStateConfig>,
+    /// Settings of a `not` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not: Option<NotConfig>,
     /// Settings of an `and` policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub and: Option<AndConfig>,
@@ -48,15 +56,9 @@ pub struct PolicyConfig {
     #[serde(skip_serializing)]
     pub(crate) bytes_limiting: Option<IgnoredAny>,
     #[serde(skip_serializing)]
-    pub(crate) span_count: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    pub(crate) trace_state: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
     pub(crate) ottl_condition: Option<IgnoredAny>,
     #[serde(skip_serializing)]
     pub(crate) composite: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    pub(crate) not: Option<IgnoredAny>,
 }
 
 /// Keeps a trace that lasts longer than a threshold: latest end minus earliest start of its spans.
@@ -127,6 +129,35 @@ pub struct BooleanAttributeConfig {
     pub value: bool,
     /// Keep the trace when nothing in it matches.
     pub invert_match: bool,
+}
+
+/// Keeps a trace whose number of spans is inside a range.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpanCountConfig {
+    /// The fewest spans that match.
+    pub min_spans: i32,
+    /// The most spans that match; 0 for no upper bound.
+    pub max_spans: i32,
+}
+
+/// Keeps a trace that has a span whose W3C trace state carries a key with one of the given values.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TraceStateConfig {
+    /// The list-member's key.
+    pub key: String,
+    /// The values to match exactly.
+    pub values: Vec<String>,
+}
+
+/// Keeps a trace when another policy would not.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NotConfig {
+    /// The policy that must not match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_sub_policy: Option<Box<PolicyConfig>>,
 }
 
 /// Keeps a trace when every sub-policy would.

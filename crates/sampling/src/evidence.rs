@@ -8,7 +8,8 @@ use forebay_otlp::traces::SpanView;
 use crate::contexts::Contexts;
 use crate::decision::Evidence;
 use crate::policy::{PolicySet, Term};
-use crate::predicate::{MatchCache, Place, Predicate};
+use crate::predicate::{MatchCache, Place, Predicate, is_sampled};
+use crate::trace_state;
 use crate::traces::Trace;
 use crate::walk;
 
@@ -24,19 +25,42 @@ pub(crate) fn find<'a>(
     contexts: &Contexts,
     caches: &mut [MatchCache],
 ) -> Option<Evidence> {
-    let terms = &policies.policies.get(policy)?.terms;
-    terms.iter().find_map(|term| match *term {
-        Term::Leaf { leaf, invert: false } => find_leaf(policies, leaf, records.clone(), contexts, caches),
-        Term::Latency { .. } => {
-            let millis = trace.facts.duration_nanos().unwrap_or(0) / 1_000_000;
-            Some(whole_trace("duration", format!("{millis}ms")))
+    let search = Search { policies, trace, records, contexts, caches };
+    search.among(&policies.policies.get(policy)?.terms)
+}
+
+/// What a search looks at.
+struct Search<'s, R> {
+    policies: &'s PolicySet,
+    trace: &'s Trace,
+    records: R,
+    contexts: &'s Contexts,
+    caches: &'s mut [MatchCache],
+}
+
+impl<'a, R: Iterator<Item = (u32, &'a [u8])> + Clone> Search<'_, R> {
+    fn among(mut self, terms: &[Term]) -> Option<Evidence> {
+        terms.iter().find_map(|term| self.term(term))
+    }
+
+    fn term(&mut self, term: &Term) -> Option<Evidence> {
+        match *term {
+            Term::Leaf { leaf, invert: false } => {
+                find_leaf(self.policies, leaf, self.records.clone(), self.contexts, self.caches)
+            }
+            Term::Latency { .. } => {
+                let millis = self.trace.facts.duration_nanos().unwrap_or(0) / 1_000_000;
+                Some(whole_trace("duration", format!("{millis}ms")))
+            }
+            Term::Share(share) => {
+                let percentage = self.policies.shares.get(share)?.percentage();
+                Some(whole_trace("sampling_percentage", percentage.to_string()))
+            }
+            Term::SpanCount { .. } => Some(whole_trace("span_count", self.trace.spans.to_string())),
+            Term::All(ref terms) => terms.iter().find_map(|term| self.term(term)),
+            Term::Always | Term::Leaf { .. } | Term::Not(_) => None,
         }
-        Term::Share(share) => {
-            let percentage = policies.shares.get(share)?.percentage();
-            Some(whole_trace("sampling_percentage", percentage.to_string()))
-        }
-        Term::Always | Term::Leaf { .. } => None,
-    })
+    }
 }
 
 fn find_leaf<'a>(
@@ -84,6 +108,13 @@ fn on_span(
             let code = span.status().code();
             let name = ["UNSET", "OK", "ERROR"].get(usize::try_from(code).ok()?)?;
             (codes & (1 << code) != 0).then(|| ("status.code".into(), (*name).to_owned()))
+        }
+        Predicate::SampledFlag => {
+            is_sampled(span.flags()).then(|| ("trace_flags".into(), "sampled".to_owned()))
+        }
+        Predicate::TraceState(test) => {
+            let value = test.find(&trace_state::parse(span.trace_state())?)?.to_owned();
+            Some((format!("trace_state[{}]", test.key()).into(), value))
         }
     }
 }

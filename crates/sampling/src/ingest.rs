@@ -179,6 +179,7 @@ impl Sampler {
         let Some(trace) = self.traces.get_mut(at) else { return false };
         let mut changed = trace.facts.matched.union(matched);
         changed |= trace.facts.add_times(facts.start, facts.end) && self.policies.uses_latency;
+        changed |= self.policies.uses_span_count;
         if let Some(value) = facts.priority {
             let best = trace.priority.as_ref().map_or(u32::MAX, |(rank, _)| *rank);
             let rank = priority_rank(&self.config.priority_order, value);
@@ -232,20 +233,20 @@ impl Sampler {
     }
 
     fn end_run(&mut self, run: Option<Run>, out: &mut Vec<Action>) {
-        match run.map(|run| (run.id, run.target)) {
-            Some((id, Target::Held { at, record, changed })) => {
+        match run.map(|run| run.target) {
+            Some(Target::Held { at, record, changed }) => {
                 self.segments.end(record);
                 let first_match = self.config.sample_on_first_match;
                 if changed
                     && self.config.early_keep
                     && let Some(trace) = self.traces.get(at)
-                    && self.policies.keeps_for_good(&id, &trace.facts, first_match)
+                    && self.policies.keeps_for_good(trace.candidate(), first_match)
                 {
                     self.decide(at, Trigger::EarlyKeep, out);
                 }
                 self.fit_memory(out);
             }
-            Some((_, Target::Late(late))) => {
+            Some(Target::Late(late)) => {
                 if late.verdict == Verdict::Kept {
                     let late_output = &mut self.scratch.late;
                     if let Some(run) = late_output.runs.last_mut() {

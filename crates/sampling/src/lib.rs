@@ -10,6 +10,7 @@ mod decided;
 mod decision;
 mod emit;
 mod evidence;
+mod facts;
 mod index;
 mod ingest;
 mod leaf_set;
@@ -19,6 +20,7 @@ mod probabilistic;
 mod re2;
 mod sampler;
 mod segments;
+mod trace_state;
 mod traces;
 mod walk;
 
@@ -27,8 +29,9 @@ mod tests;
 
 pub use compile::{POLICY_TYPES, PolicyError, compile};
 pub use config::{
-    AndConfig, BooleanAttributeConfig, DropConfig, LatencyConfig, NumericAttributeConfig, PolicyConfig,
-    ProbabilisticConfig, SamplerConfig, StatusCodeConfig, StringAttributeConfig,
+    AndConfig, BooleanAttributeConfig, DropConfig, LatencyConfig, NotConfig, NumericAttributeConfig,
+    PolicyConfig, ProbabilisticConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig,
+    StringAttributeConfig, TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
 pub use index::Shard;

@@ -1,10 +1,9 @@
 //! Policies over what is known of a trace: how they vote, and whether a vote can still change.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::decision::{Reason, Verdict};
-use crate::leaf_set::LeafSet;
+use crate::facts::Candidate;
 use crate::predicate::Predicates;
 use crate::probabilistic::Share;
 
@@ -18,9 +17,11 @@ pub struct PolicySet {
     pub(crate) shares: Vec<Share>,
     /// Some policy looks at the trace's duration.
     pub(crate) uses_latency: bool,
+    /// Some policy looks at the number of spans.
+    pub(crate) uses_span_count: bool,
 }
 
-/// A conjunction of terms: a plain policy has one, `and` and `drop` one per sub-policy.
+/// A conjunction of terms: a plain policy has one, a `drop` one per sub-policy.
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
@@ -44,52 +45,14 @@ pub(crate) enum Term {
     },
     /// By number in [`PolicySet::shares`].
     Share(usize),
-}
-
-/// All that policies look at: kept up to date span by span, so a decision reads no span again.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Facts {
-    pub(crate) matched: LeafSet,
-    /// Which of the first 64 shares keep the trace: hashed once.
-    shares: u64,
-    /// Earliest start of the spans that have one, and their latest end, in Unix nanoseconds.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-impl Facts {
-    /// What is known of a trace by its id alone.
-    pub(crate) fn new(policies: &PolicySet, id: &[u8; 16]) -> Self {
-        let shares = policies.shares.iter().take(64).rev();
-        let shares = shares.fold(0, |bits, share| bits << 1 | u64::from(share.keeps(id)));
-        Self { shares, ..Self::default() }
-    }
-
-    /// Earliest start to latest end in nanoseconds; none when no span had a start time.
-    pub(crate) fn duration_nanos(&self) -> Option<i64> {
-        let nanos = || match self.end.checked_sub(self.start) {
-            Some(nanos) => i64::try_from(nanos).unwrap_or(i64::MAX),
-            None => i64::try_from(self.start - self.end).map_or(i64::MIN, |nanos| -nanos),
-        };
-        (self.start != 0).then(nanos)
-    }
-
-    /// The same for people: zero when unknown or when spans end before they start.
-    pub(crate) fn duration(&self) -> Duration {
-        let nanos = self.duration_nanos().and_then(|nanos| u64::try_from(nanos).ok());
-        Duration::from_nanos(nanos.unwrap_or(0))
-    }
-
-    /// Takes in a span's times; a span without a start time says nothing about the duration.
-    pub(crate) fn add_times(&mut self, start: u64, end: u64) -> bool {
-        if start == 0 {
-            return false;
-        }
-        let before = (self.start, self.end);
-        self.start = if self.start == 0 { start } else { self.start.min(start) };
-        self.end = self.end.max(end);
-        before != (self.start, self.end)
-    }
+    /// `min <= spans`, and `spans <= max` when there is an upper bound.
+    SpanCount {
+        min: u64,
+        max: Option<u64>,
+    },
+    Not(Box<Term>),
+    /// Every one holds; asked in order, and no further than the first that does not.
+    All(Vec<Term>),
 }
 
 /// How a condition stands, and whether spans still to come can change it.
@@ -108,6 +71,15 @@ impl Outlook {
             (true, false) => Self::TrueNow,
             (false, false) => Self::FalseNow,
             (false, true) => Self::FalseForGood,
+        }
+    }
+
+    fn inverted(self) -> Self {
+        match self {
+            Self::TrueForGood => Self::FalseForGood,
+            Self::TrueNow => Self::FalseNow,
+            Self::FalseNow => Self::TrueNow,
+            Self::FalseForGood => Self::TrueForGood,
         }
     }
 
@@ -141,15 +113,13 @@ impl PolicySet {
     /// Decides, and counts each policy's vote until the first that settles it.
     pub(crate) fn decide(
         &self,
-        id: &[u8; 16],
-        facts: &Facts,
+        trace: Candidate<'_>,
         first_match: bool,
-        spans: u64,
         votes: &mut [PolicyVotes],
     ) -> Outcome {
         let mut winner = None;
         for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
-            if !self.outlook(policy, id, facts).holds() {
+            if !self.all(&policy.terms, trace).holds() {
                 votes.not_sampled += 1;
                 continue;
             }
@@ -158,7 +128,7 @@ impl PolicySet {
                 return (Verdict::Dropped, Reason::DroppedByPolicy, Some(index));
             }
             votes.sampled += 1;
-            votes.spans_sampled += spans;
+            votes.spans_sampled += trace.spans;
             winner = winner.or(Some(index));
             if first_match {
                 break;
@@ -171,9 +141,9 @@ impl PolicySet {
     }
 
     /// True when the trace is kept whatever spans still come.
-    pub(crate) fn keeps_for_good(&self, id: &[u8; 16], facts: &Facts, first_match: bool) -> bool {
+    pub(crate) fn keeps_for_good(&self, trace: Candidate<'_>, first_match: bool) -> bool {
         for policy in &self.policies {
-            match (policy.drops, self.outlook(policy, id, facts)) {
+            match (policy.drops, self.all(&policy.terms, trace)) {
                 (true, Outlook::FalseForGood) => {}
                 (true, _) => return false,
                 (false, Outlook::TrueForGood) => return true,
@@ -185,10 +155,11 @@ impl PolicySet {
         false
     }
 
-    fn outlook(&self, policy: &Policy, id: &[u8; 16], facts: &Facts) -> Outlook {
+    /// How a conjunction stands.
+    fn all(&self, terms: &[Term], trace: Candidate<'_>) -> Outlook {
         let mut whole = Outlook::TrueForGood;
-        for term in &policy.terms {
-            match (self.term(term, id, facts), whole) {
+        for term in terms {
+            match (self.term(term, trace), whole) {
                 (Outlook::FalseForGood, _) => return Outlook::FalseForGood,
                 (Outlook::FalseNow, _) => whole = Outlook::FalseNow,
                 (Outlook::TrueNow, Outlook::TrueForGood) => whole = Outlook::TrueNow,
@@ -198,7 +169,8 @@ impl PolicySet {
         whole
     }
 
-    fn term(&self, term: &Term, id: &[u8; 16], facts: &Facts) -> Outlook {
+    fn term(&self, term: &Term, trace: Candidate<'_>) -> Outlook {
+        let Candidate { id, facts, spans } = trace;
         match *term {
             Term::Always => Outlook::TrueForGood,
             Term::Leaf { leaf, invert } => {
@@ -218,6 +190,11 @@ impl PolicySet {
                 let hash = || self.shares.get(share).is_some_and(|share| share.keeps(id));
                 Outlook::new(if share < 64 { facts.shares >> share & 1 == 1 } else { hash() }, true)
             }
+            // The number of spans only grows.
+            Term::SpanCount { max: Some(max), .. } if spans > max => Outlook::FalseForGood,
+            Term::SpanCount { min, max } => Outlook::new(spans >= min, max.is_none() && spans >= min),
+            Term::Not(ref term) => self.term(term, trace).inverted(),
+            Term::All(ref terms) => self.all(terms, trace),
         }
     }
 }

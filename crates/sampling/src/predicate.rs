@@ -8,6 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use regex::bytes::Regex;
 
 use crate::leaf_set::LeafSet;
+use crate::trace_state::{self, TraceStateTest};
 
 /// An attribute value, as far as policies care.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -191,12 +192,23 @@ pub(crate) enum Predicate {
     Attribute { key: usize, test: AttributeTest },
     /// A set of status codes: bit n for code n (0 unset, 1 ok, 2 error).
     Status(u8),
+    /// The W3C sampled flag.
+    SampledFlag,
+    /// A list-member of the W3C trace state.
+    TraceState(TraceStateTest),
+}
+
+/// Whether a span's flags have the W3C sampled flag.
+pub(crate) fn is_sampled(flags: u32) -> bool {
+    flags & 1 != 0
 }
 
 impl Predicate {
     fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Status(a), Self::Status(b)) => a == b,
+            (Self::SampledFlag, Self::SampledFlag) => true,
+            (Self::TraceState(a), Self::TraceState(b)) => a == b,
             (Self::Attribute { key, test }, Self::Attribute { key: other_key, test: other_test }) => {
                 key == other_key && test.same_as(other_test)
             }
@@ -223,6 +235,10 @@ pub(crate) struct Predicates {
     lens: u64,
     /// What a span of status code n matches.
     by_status: [LeafSet; 3],
+    /// What a span with the sampled flag matches.
+    by_sampled_flag: LeafSet,
+    /// The predicates on the trace state.
+    trace_states: Vec<usize>,
     /// Sizes of the caches that [`Predicates::caches`] makes.
     cache_sizes: Vec<usize>,
 }
@@ -254,6 +270,20 @@ impl Predicates {
             if codes & (1 << code) != 0 {
                 set.insert(leaf);
             }
+        }
+        leaf
+    }
+
+    pub(crate) fn sampled_flag(&mut self) -> usize {
+        let leaf = self.add(Predicate::SampledFlag);
+        self.by_sampled_flag.insert(leaf);
+        leaf
+    }
+
+    pub(crate) fn trace_state(&mut self, test: TraceStateTest) -> usize {
+        let leaf = self.add(Predicate::TraceState(test));
+        if !self.trace_states.contains(&leaf) {
+            self.trace_states.push(leaf);
         }
         leaf
     }
@@ -299,7 +329,7 @@ impl Predicates {
     ) -> bool {
         match &self.leaves[leaf] {
             Predicate::Attribute { test, .. } => test.matches(value, place, caches),
-            Predicate::Status(_) => false,
+            _ => false,
         }
     }
 
@@ -307,6 +337,24 @@ impl Predicates {
     pub(crate) fn eval_status(&self, code: i64, matched: &mut LeafSet) {
         if let Some(set) = usize::try_from(code).ok().and_then(|code| self.by_status.get(code)) {
             matched.union(set);
+        }
+    }
+
+    /// Adds to `matched` the predicates that a span's flags and trace state satisfy.
+    pub(crate) fn eval_context(&self, flags: u32, trace_state: &str, matched: &mut LeafSet) {
+        if is_sampled(flags) {
+            matched.union(&self.by_sampled_flag);
+        }
+        if self.trace_states.is_empty() || trace_state.is_empty() {
+            return;
+        }
+        let Some(members) = trace_state::parse(trace_state) else { return };
+        for &leaf in &self.trace_states {
+            if let Some(Predicate::TraceState(test)) = self.leaves.get(leaf)
+                && test.find(&members).is_some()
+            {
+                matched.insert(leaf);
+            }
         }
     }
 

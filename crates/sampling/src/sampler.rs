@@ -10,9 +10,10 @@ use crate::decided::{Decided, Remembered};
 use crate::decision::{Action, Decision, Reason, Trigger, Verdict};
 use crate::emit::{Emitter, Piece};
 use crate::evidence;
+use crate::facts::Facts;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
-use crate::policy::{Facts, PolicySet, PolicyVotes};
+use crate::policy::{PolicySet, PolicyVotes};
 use crate::predicate::MatchCache;
 use crate::segments::{RecordAt, Segments};
 use crate::traces::{Trace, Traces};
@@ -259,7 +260,7 @@ impl Sampler {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
             } else {
                 let first_match = self.config.sample_on_first_match;
-                self.policies.decide(&trace.id, &trace.facts, first_match, trace.spans, &mut self.votes)
+                self.policies.decide(trace.candidate(), first_match, &mut self.votes)
             };
         self.collect_runs(trace.last_record);
         let evidence = policy.and_then(|policy| {

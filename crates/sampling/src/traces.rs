@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::policy::Facts;
+use crate::facts::{Candidate, Facts};
 use crate::segments::RecordAt;
 
 /// No trace.
@@ -24,6 +24,12 @@ pub(crate) struct Trace {
     pub(crate) service_name: Option<Arc<str>>,
     /// A span without a parent has come.
     pub(crate) has_root: bool,
+}
+
+impl Trace {
+    pub(crate) fn candidate(&self) -> Candidate<'_> {
+        Candidate { id: &self.id, facts: &self.facts, spans: self.spans }
+    }
 }
 
 #[derive(Debug)]

@@ -68,6 +68,7 @@ pub(crate) fn span<'a>(
 ) -> SpanFacts<'a> {
     let mut facts = SpanFacts::default();
     let (mut status, mut name, mut is_root) = (0, "", true);
+    let (mut flags, mut trace_state) = (0, "");
     seen.next();
     for field in span.fields() {
         match field {
@@ -76,6 +77,8 @@ pub(crate) fn span<'a>(
             SpanField::ParentSpanId(id) => is_root = id.iter().all(|&byte| byte == 0),
             SpanField::Name(text) => name = text,
             SpanField::Status(view) => status = view.code(),
+            SpanField::Flags(bits) => flags = bits,
+            SpanField::TraceState(text) => trace_state = text,
             SpanField::Attribute(attribute) => {
                 let name = attribute.key_bytes();
                 let key = policies.predicates.find_key(name).filter(|&key| seen.first(key));
@@ -95,6 +98,7 @@ pub(crate) fn span<'a>(
         }
     }
     policies.predicates.eval_status(i64::from(status), matched);
+    policies.predicates.eval_context(flags, trace_state, matched);
     facts.root_name = is_root.then_some(name);
     facts
 }

@@ -115,7 +115,7 @@ fn wrong_configurations_are_located() {
         ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
         ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),
         ("policies:\n  - {name: a, type: latency, latency: {threshold: 5}}\n", "c.yaml:2:", "threshold_ms"),
-        ("policies:\n  - {name: a, type: composite}\n", "c.yaml:2:21", "supported"),
+        ("policies:\n  - {name: a, type: ottl_condition}\n", "c.yaml:2:21", "supported"),
     ];
     for (text, place, word) in cases {
         let node = Node::parse_str("c.yaml", text).unwrap();

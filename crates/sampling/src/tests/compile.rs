@@ -35,9 +35,9 @@ fn errors_say_what_is_wrong_and_where() {
         "unknown policy type \"sometimes\"; supported:",
     );
     refused(
-        r#"[{"name": "a", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 5}}]"#,
+        r#"[{"name": "a", "type": "ottl_condition", "ottl_condition": {"span": ["true"]}}]"#,
         "0.type",
-        "policy type \"rate_limiting\" is not supported here; supported:",
+        "policy type \"ottl_condition\" is not supported here; supported:",
     );
     refused(r#"[{"name": "a", "type": "string_attribute"}]"#, "0.string_attribute", "is missing");
     refused(
@@ -89,9 +89,40 @@ fn errors_say_what_is_wrong_and_where() {
         "the list is empty",
     );
     refused(
-        r#"[{"name": "a", "type": "drop", "drop": {"drop_sub_policy": [{"type": "always_sample"}, {"type": "and"}]}}]"#,
+        r#"[{"name": "a", "type": "drop", "drop": {"drop_sub_policy": [{"type": "always_sample"}, {"type": "drop"}]}}]"#,
         "0.drop.drop_sub_policy.1.type",
-        "policy type \"and\" is not supported here",
+        "policy type \"drop\" is not supported here",
+    );
+}
+
+#[test]
+fn errors_in_counts_states_and_nested_policies_are_located() {
+    let count = |keys: &str| format!(r#"[{{"name": "a", "type": "span_count", "span_count": {{{keys}}}}}]"#);
+    refused(&count(r#""max_spans": -1"#), "0.span_count.max_spans", "is negative");
+    refused(&count(r#""min_spans": 5, "max_spans": 4"#), "0.span_count.max_spans", "is below min_spans");
+    refused(r#"[{"name": "a", "type": "span_count"}]"#, "0.span_count", "is missing");
+    let state =
+        |keys: &str| format!(r#"[{{"name": "a", "type": "trace_state", "trace_state": {{{keys}}}}}]"#);
+    refused(&state(r#""values": ["x"]"#), "0.trace_state.key", "is missing");
+    refused(&state(r#""key": "K", "values": ["x"]"#), "0.trace_state.key", "no key of a W3C trace state");
+    refused(&state(r#""key": "k", "values": [""]"#), "0.trace_state.values", "no value that could match");
+    refused(r#"[{"name": "a", "type": "not"}]"#, "0.not", "is missing");
+    refused(r#"[{"name": "a", "type": "not", "not": {}}]"#, "0.not.not_sub_policy", "is missing");
+    refused(
+        r#"[{"name": "a", "type": "not", "not": {"not_sub_policy": {"type": "drop"}}}]"#,
+        "0.not.not_sub_policy.type",
+        "policy type \"drop\" is not supported here",
+    );
+    refused(
+        r#"[{"name": "a", "type": "and", "and": {"and_sub_policy": [{"type": "not", "not": {"not_sub_policy":
+            {"type": "and", "and": {"and_sub_policy": []}}}}]}}]"#,
+        "0.and.and_sub_policy.0.not.not_sub_policy.and.and_sub_policy",
+        "the list is empty",
+    );
+    refused(
+        r#"[{"name": "a", "type": "trace_flags", "span_count": {}}]"#,
+        "0.span_count",
+        "does not belong to a policy of type \"trace_flags\"",
     );
 }
 

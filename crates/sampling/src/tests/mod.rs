@@ -1,5 +1,6 @@
 //! The sampler's tests, by what they are about.
 
+mod combined;
 mod compile;
 mod model;
 mod policies;

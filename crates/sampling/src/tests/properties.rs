@@ -11,7 +11,7 @@ use super::support::*;
 use crate::{SamplerConfig, Verdict};
 
 /// Policies that between them use every type and combinator.
-const POLICIES: [&str; 5] = [
+const POLICIES: [&str; 7] = [
     r#"[{"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a", "b"]}},
         {"name": "slow", "type": "latency", "latency": {"threshold_ms": 40}},
         {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 30}}]"#,
@@ -34,6 +34,19 @@ const POLICIES: [&str; 5] = [
         {"name": "flag", "type": "boolean_attribute", "boolean_attribute": {"key": "f", "value": true}}]"#,
     r#"[{"name": "one", "type": "numeric_attribute", "numeric_attribute": {"key": "n", "max_value": 0}},
         {"name": "none", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["zz"]}}]"#,
+    r#"[{"name": "several", "type": "span_count", "span_count": {"min_spans": 4}},
+        {"name": "flagged", "type": "and", "and": {"and_sub_policy": [
+            {"type": "trace_flags"},
+            {"type": "not", "not": {"not_sub_policy": {"type": "span_count", "span_count": {"max_spans": 2}}}}]}},
+        {"name": "drop", "type": "drop", "drop": {"drop_sub_policy": [
+            {"type": "trace_state", "trace_state": {"key": "k", "values": ["x", "y"]}},
+            {"type": "not", "not": {"not_sub_policy": {"type": "and", "and": {"and_sub_policy": [
+                {"type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+                {"type": "trace_flags"}]}}}}]}}]"#,
+    r#"[{"name": "state", "type": "trace_state", "trace_state": {"key": "k", "values": ["x"]}},
+        {"name": "window", "type": "span_count", "span_count": {"min_spans": 2, "max_spans": 5}},
+        {"name": "calm", "type": "not", "not": {"not_sub_policy": {"type": "latency", "latency":
+            {"threshold_ms": 20}}}}]"#,
 ];
 
 /// A span as the test makes it up: everything a policy can see.
@@ -50,7 +63,12 @@ struct Sketch {
     start_ms: u64,
     length_ms: u64,
     padding: usize,
+    flags: u32,
+    state: usize,
 }
+
+/// Trace states: mostly none, two that match something, one that is invalid.
+const STATES: [&str; 6] = ["", "", "", "a=b,k=x", "k=y,a=b", "k=x,K=x"];
 
 const TEXTS: [Option<&str>; 5] = [None, None, Some("a"), Some("b"), Some("c")];
 
@@ -58,18 +76,27 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let place = (0..6_u64, 0..3_usize, 0..2_usize, prop::bool::weighted(0.1));
     let values = (0..TEXTS.len(), -2..6_i64, prop::option::weighted(0.2, any::<bool>()), 0..3_i32);
     let size = (0..50_u64, 0..30_u64, prop_oneof![9 => 0..200_usize, 1 => 30_000..90_000_usize]);
-    (place, values, size).prop_map(|((trace, resource, scope, is_root), (p, n, f, status), size)| Sketch {
-        trace,
-        resource,
-        scope,
-        is_root,
-        p,
-        n,
-        f,
-        status,
-        start_ms: size.0,
-        length_ms: size.1,
-        padding: size.2,
+    let context = (prop_oneof![8 => Just(0), 1 => Just(1), 1 => 0x100..0x104_u32], 0..STATES.len());
+    (place, values, size, context).prop_map(|(place, values, size, context)| {
+        let (trace, resource, scope, is_root) = place;
+        let (p, n, f, status) = values;
+        let (start_ms, length_ms, padding) = size;
+        let (flags, state) = context;
+        Sketch {
+            trace,
+            resource,
+            scope,
+            is_root,
+            p,
+            n,
+            f,
+            status,
+            start_ms,
+            length_ms,
+            padding,
+            flags,
+            state,
+        }
     })
 }
 
@@ -91,6 +118,7 @@ fn build(sketch: &Sketch, number: u64) -> Span {
     let mut span = if sketch.is_root { root(sketch.trace) } else { span(sketch.trace, 0) };
     span.span_id = (number + 1).to_be_bytes().to_vec();
     span = timed(with_status(span, sketch.status), sketch.start_ms, sketch.start_ms + sketch.length_ms);
+    (span.flags, span.trace_state) = (sketch.flags, STATES[sketch.state].to_owned());
     if let Some(value) = TEXTS[sketch.p] {
         span = with(span, "p", text(value));
     }
