@@ -21,6 +21,9 @@ pub struct StartFailed {
     reason: String,
 }
 
+/// Which part of a stop's time the receivers may take; the rest is for draining.
+const RECEIVERS_SHARE: u32 = 4;
+
 type Named<T> = (ComponentHandle, Box<T>);
 
 /// A started graph. Dropping it without [`Running::shutdown`] abandons what it holds.
@@ -215,12 +218,15 @@ impl Running {
         }
     }
 
-    /// Stops in the order of the data's way, so that everything acknowledged is passed on, until `deadline`.
+    /// Stops in the order of the data's way, so that everything acknowledged is passed on, until `deadline`. Receivers
+    /// have a quarter of the time: a client that never ends its request must not cost what the agent already holds.
     pub async fn shutdown(mut self, deadline: Instant) -> Summary {
         self.telemetry.board.set_phase(Phase::Draining);
         let mut summary = Summary::default();
+        let begun = Instant::now();
+        let receivers_deadline = begun + deadline.saturating_duration_since(begun) / RECEIVERS_SHARE;
         let receivers = self.receivers.iter_mut().map(|(status, receiver)| async move {
-            receiver.shutdown(deadline).await;
+            receiver.shutdown(receivers_deadline).await;
             status.stopped();
         });
         futures_util::future::join_all(receivers).await;

@@ -15,6 +15,8 @@ static JOURNAL: LazyLock<Mutex<Vec<(String, String)>>> = LazyLock::new(Mutex::de
 /// The sinks and entrances of all tests, by journal and component.
 static SINKS: LazyLock<Registry<Arc<Sink>>> = LazyLock::new(Mutex::default);
 static ENTRANCES: LazyLock<Registry<Arc<dyn Consumer>>> = LazyLock::new(Mutex::default);
+/// Until when receivers and processors were told to stop.
+static DEADLINES: LazyLock<Registry<Instant>> = LazyLock::new(Mutex::default);
 
 /// Things by `journal:component`.
 type Registry<T> = Mutex<Vec<(String, T)>>;
@@ -101,7 +103,8 @@ impl Receiver for Part {
         self.note("started");
         Ok(())
     }
-    async fn shutdown(&mut self, _: Instant) {
+    async fn shutdown(&mut self, deadline: Instant) {
+        DEADLINES.lock().unwrap().push((self.key(), deadline));
         self.note("stopped");
     }
 }
@@ -110,7 +113,8 @@ impl Processor for Part {
     fn consumer(&self) -> Arc<dyn Consumer> {
         Arc::clone(self.next.as_ref().unwrap())
     }
-    fn shutdown(self: Box<Self>, _: Instant) -> Drained {
+    fn shutdown(self: Box<Self>, deadline: Instant) -> Drained {
+        DEADLINES.lock().unwrap().push((self.key(), deadline));
         self.note("stopped");
         Drained::default()
     }
@@ -210,6 +214,19 @@ async fn consumers_start_before_producers_and_stop_after_them() {
         "made/a: 1 spans sent, 2 dropped, 3 left; made_up/b: 1 spans sent, 2 dropped, 3 left; \
          given up before the exporters: 0 spans"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_let_go_leaves_time_to_drain() {
+    let (_, running) = start("share", TWO_EXPORTERS).await;
+    let deadline = soon();
+    running.unwrap().shutdown(deadline).await;
+    let receiver = found(&DEADLINES, "share:made/in");
+    assert!(
+        deadline - receiver > Duration::from_secs(40),
+        "most of a minute is left when receivers must end"
+    );
+    assert_eq!(found(&DEADLINES, "share:made/p1"), deadline);
 }
 
 #[tokio::test]
