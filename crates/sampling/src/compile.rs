@@ -20,7 +20,7 @@ pub struct PolicyError {
 }
 
 /// The policy types there are, as the `type` key names them. The last may only stand in `policies` itself.
-pub const POLICY_TYPES: [&str; 13] = [
+pub const POLICY_TYPES: [&str; 15] = [
     "always_sample",
     "latency",
     "numeric_attribute",
@@ -31,6 +31,8 @@ pub const POLICY_TYPES: [&str; 13] = [
     "span_count",
     "trace_state",
     "trace_flags",
+    "rate_limiting",
+    "bytes_limiting",
     "and",
     "not",
     "drop",
@@ -42,8 +44,7 @@ fn sub_policy_types() -> &'static [&'static str] {
 }
 
 /// Types of the collector that are not supported yet.
-const COLLECTOR_TYPES: [&str; 5] =
-    ["rate_limiting", "bytes_limiting", "ottl_condition", "composite", "extension"];
+const COLLECTOR_TYPES: [&str; 3] = ["ottl_condition", "composite", "extension"];
 
 /// Compiles policies for [`Sampler`](crate::Sampler)s.
 ///
@@ -101,7 +102,8 @@ impl Compiler {
         } else {
             self.term(config, &POLICY_TYPES).into_iter().collect()
         };
-        self.set.policies.push(Policy { name, drops, terms });
+        let limited = terms.iter().any(Term::is_limited);
+        self.set.policies.push(Policy { name, drops, limited, terms });
     }
 
     /// The terms of an `and` or a `drop`.
@@ -204,6 +206,8 @@ impl Compiler {
                     | "boolean_attribute"
                     | "span_count"
                     | "trace_state"
+                    | "rate_limiting"
+                    | "bytes_limiting"
                     | "not"
             );
             if !present && section == kind && required {

@@ -49,12 +49,15 @@ pub struct PolicyConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop: Option<DropConfig>,
 
+    /// Settings of a `rate_limiting` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limiting: Option<RateLimitingConfig>,
+    /// Settings of a `bytes_limiting` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_limiting: Option<BytesLimitingConfig>,
+
     // Sections of the collector's policy types that are not supported yet. They are taken in so that
     // the error names the policy type and what is supported, not only an unknown key.
-    #[serde(skip_serializing)]
-    pub(crate) rate_limiting: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    pub(crate) bytes_limiting: Option<IgnoredAny>,
     #[serde(skip_serializing)]
     pub(crate) ottl_condition: Option<IgnoredAny>,
     #[serde(skip_serializing)]
@@ -151,6 +154,26 @@ pub struct TraceStateConfig {
     pub values: Vec<String>,
 }
 
+/// Keeps traces until so many spans a second are kept: a token bucket that every trace it votes on draws from.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitingConfig {
+    /// Spans a second in the long run.
+    pub spans_per_second: i64,
+    /// Spans at once; a trace of more never passes. 0 or less: twice `spans_per_second`.
+    pub burst_capacity: i64,
+}
+
+/// Keeps traces until so many bytes a second are kept: a token bucket that every trace it votes on draws from.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BytesLimitingConfig {
+    /// Bytes a second in the long run, of traces encoded as protobuf.
+    pub bytes_per_second: i64,
+    /// Bytes at once; a trace of more never passes. 0 or less: twice `bytes_per_second`.
+    pub burst_capacity: i64,
+}
+
 /// Keeps a trace when another policy would not.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -199,11 +222,14 @@ pub struct SamplerConfig {
     ///
     /// The same traces are kept as without; only the time, and with it possibly which of several matching
     /// policies is named, differs. With `sample_on_first_match` the named policy is the same too: the
-    /// sampler then waits while a policy earlier in the order could still match.
+    /// sampler then waits while a policy earlier in the order could still match. Policies that let through so
+    /// much a second see whole traces only: none is kept early that they would be asked about.
     pub early_keep: bool,
     /// Bytes that held spans may take, headers and unfilled segments included. Beyond it the oldest traces
     /// are decided on what they have.
     pub memory_limit: Option<usize>,
+    /// How many samplers share what the policies let through a second: this one gets an even part. At least 1.
+    pub shards: usize,
     /// The attribute whose value is reported as a trace's priority.
     pub priority_key: String,
     /// Priorities from the highest: the highest seen on a trace is reported. Others rank below these.
@@ -222,6 +248,7 @@ impl Default for SamplerConfig {
             drop_pending_traces_on_shutdown: false,
             early_keep: true,
             memory_limit: None,
+            shards: 1,
             priority_key: "task.priority".to_owned(),
             priority_order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),
         }

@@ -7,6 +7,7 @@ use forebay_otlp::traces::SpanView;
 
 use crate::contexts::Contexts;
 use crate::decision::Evidence;
+use crate::limits::Unit;
 use crate::policy::{PolicySet, Term};
 use crate::predicate::{MatchCache, Place, Predicate, is_sampled};
 use crate::trace_state;
@@ -57,6 +58,11 @@ impl<'a, R: Iterator<Item = (u32, &'a [u8])> + Clone> Search<'_, R> {
                 Some(whole_trace("sampling_percentage", percentage.to_string()))
             }
             Term::SpanCount { .. } => Some(whole_trace("span_count", self.trace.spans.to_string())),
+            Term::Limit(limit) => {
+                let limit = self.policies.limits.get(limit)?;
+                let key = if limit.unit == Unit::Spans { "spans_per_second" } else { "bytes_per_second" };
+                Some(whole_trace(key, limit.per_second.to_string()))
+            }
             Term::All(ref terms) => terms.iter().find_map(|term| self.term(term)),
             Term::Always | Term::Leaf { .. } | Term::Not(_) => None,
         }

@@ -22,6 +22,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) id: &'a [u8; 16],
     pub(crate) facts: &'a Facts,
     pub(crate) spans: u64,
+    /// Its encoded size, counted when some policy limits bytes.
+    pub(crate) bytes: u64,
 }
 
 impl Facts {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView, SpanView, TracesView};
 
+use crate::batches::BatchAt;
 use crate::decision::{Action, LateSpans, Trigger, Verdict};
 use crate::emit::{Piece, put_varint};
 use crate::evidence::short;
@@ -83,6 +84,7 @@ impl Sampler {
         let mut ordinals = (0, 0);
         for resource_spans in TracesView::new(request).resource_spans() {
             ordinals.0 += 1;
+            self.batch = self.batch.wrapping_add(1);
             let (mut resource, mut late_resource) = (None, None);
             for scope_spans in resource_spans.scope_spans() {
                 ordinals.1 += 1;
@@ -188,6 +190,12 @@ impl Sampler {
             }
         }
         let bytes = span.bytes();
+        if let Some(size) = &mut trace.size {
+            let at = BatchAt { batch: self.batch, scope: group.ordinals.1 };
+            let resource_header = self.contexts.resource_header(self.contexts.resource_of(scope));
+            let len = bytes.len() as u64 + facts.unwritten;
+            size.add(at, resource_header, self.contexts.scope_header(scope), len);
+        }
         trace.spans += 1;
         trace.bytes += bytes.len() as u64;
         self.stats.spans_held += 1;

@@ -3,6 +3,7 @@
 //! [`compile`] makes a [`PolicySet`] of the collector's `policies`. A [`Sampler`] is one shard: requests and the
 //! time go in, [`Action`]s and the next deadline come out. It knows no sockets, files, threads or clocks.
 
+mod batches;
 mod compile;
 mod config;
 mod contexts;
@@ -14,6 +15,7 @@ mod facts;
 mod index;
 mod ingest;
 mod leaf_set;
+mod limits;
 mod policy;
 mod predicate;
 mod probabilistic;
@@ -29,9 +31,9 @@ mod tests;
 
 pub use compile::{POLICY_TYPES, PolicyError, compile};
 pub use config::{
-    AndConfig, BooleanAttributeConfig, DropConfig, LatencyConfig, NotConfig, NumericAttributeConfig,
-    PolicyConfig, ProbabilisticConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig,
-    StringAttributeConfig, TraceStateConfig,
+    AndConfig, BooleanAttributeConfig, BytesLimitingConfig, DropConfig, LatencyConfig, NotConfig,
+    NumericAttributeConfig, PolicyConfig, ProbabilisticConfig, RateLimitingConfig, SamplerConfig,
+    SpanCountConfig, StatusCodeConfig, StringAttributeConfig, TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
 pub use index::Shard;

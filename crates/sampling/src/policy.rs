@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::decision::{Reason, Verdict};
 use crate::facts::Candidate;
+use crate::limits::{Limit, Meters, Unit};
 use crate::predicate::Predicates;
 use crate::probabilistic::Share;
 
@@ -15,10 +16,14 @@ pub struct PolicySet {
     pub(crate) policies: Vec<Policy>,
     /// What `probabilistic` policies keep.
     pub(crate) shares: Vec<Share>,
+    /// What `rate_limiting` and `bytes_limiting` policies let through.
+    pub(crate) limits: Vec<Limit>,
     /// Some policy looks at the trace's duration.
     pub(crate) uses_latency: bool,
     /// Some policy looks at the number of spans.
     pub(crate) uses_span_count: bool,
+    /// Some policy looks at the encoded size.
+    pub(crate) uses_size: bool,
 }
 
 /// A conjunction of terms: a plain policy has one, a `drop` one per sub-policy.
@@ -26,6 +31,8 @@ pub struct PolicySet {
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
     pub(crate) drops: bool,
+    /// Its vote depends on the traces it voted on before.
+    pub(crate) limited: bool,
     pub(crate) terms: Vec<Term>,
 }
 
@@ -50,9 +57,23 @@ pub(crate) enum Term {
         min: u64,
         max: Option<u64>,
     },
+    /// What still passes, by number in [`PolicySet::limits`].
+    Limit(usize),
     Not(Box<Term>),
     /// Every one holds; asked in order, and no further than the first that does not.
     All(Vec<Term>),
+}
+
+impl Term {
+    /// Its vote depends on the traces it voted on before.
+    pub(crate) fn is_limited(&self) -> bool {
+        match self {
+            Self::Limit(_) => true,
+            Self::Not(term) => term.is_limited(),
+            Self::All(terms) => terms.iter().any(Self::is_limited),
+            _ => false,
+        }
+    }
 }
 
 /// How a condition stands, and whether spans still to come can change it.
@@ -110,16 +131,17 @@ impl PolicySet {
         self.policies.iter().map(|policy| &policy.name)
     }
 
-    /// Decides, and counts each policy's vote until the first that settles it.
+    /// Decides, and counts each policy's vote until the first that settles it. Limits are drawn from.
     pub(crate) fn decide(
         &self,
         trace: Candidate<'_>,
         first_match: bool,
+        meters: &mut Meters,
         votes: &mut [PolicyVotes],
     ) -> Outcome {
         let mut winner = None;
         for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
-            if !self.all(&policy.terms, trace).holds() {
+            if !self.matches(policy, trace, meters) {
                 votes.not_sampled += 1;
                 continue;
             }
@@ -142,7 +164,13 @@ impl PolicySet {
 
     /// True when the trace is kept whatever spans still come.
     pub(crate) fn keeps_for_good(&self, trace: Candidate<'_>, first_match: bool) -> bool {
+        if !first_match && self.policies.iter().any(|policy| policy.limited) {
+            return false;
+        }
         for policy in &self.policies {
+            if policy.limited {
+                return false;
+            }
             match (policy.drops, self.all(&policy.terms, trace)) {
                 (true, Outlook::FalseForGood) => {}
                 (true, _) => return false,
@@ -153,6 +181,27 @@ impl PolicySet {
             }
         }
         false
+    }
+
+    /// Whether a policy matches, now that it is asked.
+    fn matches(&self, policy: &Policy, trace: Candidate<'_>, meters: &mut Meters) -> bool {
+        if policy.limited {
+            policy.terms.iter().all(|term| self.ask(term, trace, meters))
+        } else {
+            self.all(&policy.terms, trace).holds()
+        }
+    }
+
+    fn ask(&self, term: &Term, trace: Candidate<'_>, meters: &mut Meters) -> bool {
+        match term {
+            Term::Limit(limit) => {
+                let unit = self.limits.get(*limit).map_or(Unit::Spans, |limit| limit.unit);
+                meters.take(*limit, if unit == Unit::Spans { trace.spans } else { trace.bytes })
+            }
+            Term::Not(term) => !self.ask(term, trace, meters),
+            Term::All(terms) => terms.iter().all(|term| self.ask(term, trace, meters)),
+            term => self.term(term, trace).holds(),
+        }
     }
 
     /// How a conjunction stands.
@@ -170,7 +219,7 @@ impl PolicySet {
     }
 
     fn term(&self, term: &Term, trace: Candidate<'_>) -> Outlook {
-        let Candidate { id, facts, spans } = trace;
+        let Candidate { id, facts, spans, .. } = trace;
         match *term {
             Term::Always => Outlook::TrueForGood,
             Term::Leaf { leaf, invert } => {
@@ -193,6 +242,8 @@ impl PolicySet {
             // The number of spans only grows.
             Term::SpanCount { max: Some(max), .. } if spans > max => Outlook::FalseForGood,
             Term::SpanCount { min, max } => Outlook::new(spans >= min, max.is_none() && spans >= min),
+            // Known only when asked.
+            Term::Limit(_) => Outlook::FalseNow,
             Term::Not(ref term) => self.term(term, trace).inverted(),
             Term::All(ref terms) => self.all(terms, trace),
         }

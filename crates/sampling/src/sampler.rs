@@ -13,6 +13,7 @@ use crate::evidence;
 use crate::facts::Facts;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
+use crate::limits::Meters;
 use crate::policy::{PolicySet, PolicyVotes};
 use crate::predicate::MatchCache;
 use crate::segments::{RecordAt, Segments};
@@ -37,6 +38,9 @@ pub struct Sampler {
     pub(crate) segments: Segments,
     pub(crate) contexts: Contexts,
     pub(crate) caches: Vec<MatchCache>,
+    meters: Meters,
+    /// Number of the batch that is being taken in.
+    pub(crate) batch: u32,
     pub(crate) emitter: Emitter,
     pub(crate) scratch: Scratch,
     runs: Vec<RunKey>,
@@ -95,6 +99,7 @@ impl Sampler {
     pub fn new(mut config: SamplerConfig, policies: Arc<PolicySet>, seed: u64) -> Self {
         config.num_traces = config.num_traces.clamp(1, u32::MAX as usize - 1);
         let remembered = |size: usize| if size == 0 { config.num_traces } else { size };
+        let meters = Meters::new(&policies, config.shards);
         let segment_bytes =
             config.memory_limit.map_or(1 << 20, |limit| (limit / 16).clamp(64 << 10, 1 << 20));
         Self {
@@ -110,6 +115,8 @@ impl Sampler {
             root_due: VecDeque::new(),
             segments: Segments::new(segment_bytes),
             contexts: Contexts::new(seed),
+            meters,
+            batch: 0,
             caches: policies.predicates.caches(seed),
             emitter: Emitter::default(),
             scratch: Scratch::new(policies.predicates.keys.len()),
@@ -185,6 +192,7 @@ impl Sampler {
 
     pub(crate) fn advance(&mut self, now: Duration) {
         self.now = self.now.max(nanos(now));
+        self.meters.now = self.now;
     }
 
     /// Makes an entry for a trace seen for the first time, and room for it before.
@@ -200,6 +208,7 @@ impl Sampler {
             spans: 0,
             bytes: 0,
             facts: Facts::new(&self.policies, &id),
+            size: self.policies.uses_size.then(Box::default),
             last_record: RecordAt::NONE,
             priority: None,
             root_name: None,
@@ -260,7 +269,7 @@ impl Sampler {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
             } else {
                 let first_match = self.config.sample_on_first_match;
-                self.policies.decide(trace.candidate(), first_match, &mut self.votes)
+                self.policies.decide(trace.candidate(), first_match, &mut self.meters, &mut self.votes)
             };
         self.collect_runs(trace.last_record);
         let evidence = policy.and_then(|policy| {

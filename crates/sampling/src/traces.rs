@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::batches::Size;
 use crate::facts::{Candidate, Facts};
 use crate::segments::RecordAt;
 
@@ -16,6 +17,8 @@ pub(crate) struct Trace {
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
     pub(crate) facts: Facts,
+    /// Counted when some policy or setting asks for it.
+    pub(crate) size: Option<Box<Size>>,
     /// The record of its spans that came last.
     pub(crate) last_record: RecordAt,
     /// Rank and value of the highest priority seen.
@@ -28,7 +31,8 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn candidate(&self) -> Candidate<'_> {
-        Candidate { id: &self.id, facts: &self.facts, spans: self.spans }
+        let bytes = self.size.as_ref().map_or(0, |size| size.request());
+        Candidate { id: &self.id, facts: &self.facts, spans: self.spans, bytes }
     }
 }
 

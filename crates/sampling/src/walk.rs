@@ -18,6 +18,8 @@ pub(crate) struct SpanFacts<'a> {
     /// The span's name, if it has no parent.
     pub(crate) root_name: Option<&'a str>,
     pub(crate) priority: Option<&'a [u8]>,
+    /// Bytes that the collector's encoding has beyond this one: it writes an empty parent and an empty status.
+    pub(crate) unwritten: u64,
 }
 
 /// Which keys were met on the span or resource at hand: stamps, so that nothing is cleared in between.
@@ -69,14 +71,21 @@ pub(crate) fn span<'a>(
     let mut facts = SpanFacts::default();
     let (mut status, mut name, mut is_root) = (0, "", true);
     let (mut flags, mut trace_state) = (0, "");
+    let (mut has_parent, mut has_status) = (false, false);
     seen.next();
     for field in span.fields() {
         match field {
             SpanField::Start(nanos) => facts.start = nanos,
             SpanField::End(nanos) => facts.end = nanos,
-            SpanField::ParentSpanId(id) => is_root = id.iter().all(|&byte| byte == 0),
+            SpanField::ParentSpanId(id) => {
+                is_root = id.iter().all(|&byte| byte == 0);
+                has_parent = true;
+            }
             SpanField::Name(text) => name = text,
-            SpanField::Status(view) => status = view.code(),
+            SpanField::Status(view) => {
+                status = view.code();
+                has_status = true;
+            }
             SpanField::Flags(bits) => flags = bits,
             SpanField::TraceState(text) => trace_state = text,
             SpanField::Attribute(attribute) => {
@@ -99,6 +108,7 @@ pub(crate) fn span<'a>(
     }
     policies.predicates.eval_status(i64::from(status), matched);
     policies.predicates.eval_context(flags, trace_state, matched);
+    facts.unwritten = 2 * (u64::from(!has_parent) + u64::from(!has_status));
     facts.root_name = is_root.then_some(name);
     facts
 }

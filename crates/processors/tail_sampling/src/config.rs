@@ -114,6 +114,7 @@ impl Config {
             drop_pending_traces_on_shutdown: self.drop_pending_traces_on_shutdown,
             early_keep: self.early_keep,
             memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
+            shards,
             priority_key: PRIORITY_KEY.to_owned(),
             priority_order: PRIORITY_ORDER.map(str::to_owned).to_vec(),
         }

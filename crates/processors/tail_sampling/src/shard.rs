@@ -97,7 +97,13 @@ impl Worker {
                 Action::Emit(emit) => {
                     let spans = emit.spans as u64;
                     let (stopped, deadline) = (&self.stopped, &mut self.deadline);
+                    let (metrics, sampler, mut asked) = (&mut self.metrics, &self.sampler, 0_u32);
                     let delivered = deliver(&self.next, Payload::traces(emit.request, emit.spans), || {
+                        // Asked again: it does not fit, perhaps for long, and the figures must be true meanwhile.
+                        if asked == 1 {
+                            metrics.publish(sampler);
+                        }
+                        asked = asked.saturating_add(1);
                         // A stop's deadline also bounds a delivery that was under way when it came.
                         if deadline.is_none() {
                             *deadline = stopped.try_recv().ok();

@@ -92,6 +92,24 @@ async fn an_early_verdict_streams_before_the_wait_is_over() {
     processor.shutdown(soon());
 }
 
+#[tokio::test]
+async fn figures_are_true_while_the_next_stage_is_full() {
+    let sink = Arc::new(Sink::default());
+    sink.close();
+    let (telemetry, processor) = start(&PRIORITY.replace("SHARDS", "1"), &sink);
+    let entrance = processor.consumer();
+    entrance.consume(requests::payload(1, 0, 2, Some(("task.priority", "critical")))).unwrap();
+    let kept = || metric(&telemetry, "forebay_tail_sampling_kept_spans", &[]);
+    let until = soon();
+    while kept() < 2.0 && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    assert_eq!((kept(), metric(&telemetry, "otelcol_processor_incoming_items", &[])), (2.0, 2.0));
+    assert_eq!((sink.items(), metric(&telemetry, "otelcol_processor_outgoing_items", &[])), (0, 0.0));
+    sink.open();
+    assert_eq!(processor.shutdown(soon()).sent, 2);
+}
+
 #[test]
 fn wrong_configurations_are_located() {
     let cases = [

@@ -4,6 +4,7 @@ use regex::bytes::RegexBuilder;
 
 use super::Compiler;
 use crate::config::{PolicyConfig, SpanCountConfig, StringAttributeConfig, TraceStateConfig};
+use crate::limits::{Limit, Unit};
 use crate::policy::Term;
 use crate::predicate::{AttributeTest, Patterns, Values};
 use crate::probabilistic::Share;
@@ -55,8 +56,38 @@ impl Compiler {
             "span_count" => self.span_count(config.span_count.as_ref()?),
             "trace_state" => self.trace_state(config.trace_state.as_ref()?),
             "trace_flags" => Some(Term::Leaf { leaf: self.set.predicates.sampled_flag(), invert: false }),
+            "rate_limiting" => {
+                let settings = config.rate_limiting.as_ref()?;
+                self.limit(
+                    Unit::Spans,
+                    "spans_per_second",
+                    settings.spans_per_second,
+                    settings.burst_capacity,
+                )
+            }
+            "bytes_limiting" => {
+                let settings = config.bytes_limiting.as_ref()?;
+                self.set.uses_size = true;
+                self.limit(
+                    Unit::Bytes,
+                    "bytes_per_second",
+                    settings.bytes_per_second,
+                    settings.burst_capacity,
+                )
+            }
             _ => None,
         }
+    }
+
+    fn limit(&mut self, unit: Unit, key: &str, per_second: i64, burst: i64) -> Option<Term> {
+        let Some(per_second) = u64::try_from(per_second).ok().filter(|rate| *rate > 0) else {
+            self.error_at(key, "must be at least 1, or nothing could pass");
+            return None;
+        };
+        let burst = u64::try_from(burst).ok().filter(|burst| *burst > 0);
+        let burst = burst.unwrap_or(per_second.saturating_mul(2));
+        self.set.limits.push(Limit { unit, per_second, burst });
+        Some(Term::Limit(self.set.limits.len() - 1))
     }
 
     fn span_count(&mut self, settings: &SpanCountConfig) -> Option<Term> {

@@ -119,6 +119,11 @@ fn errors_in_counts_states_and_nested_policies_are_located() {
         "0.and.and_sub_policy.0.not.not_sub_policy.and.and_sub_policy",
         "the list is empty",
     );
+    for (kind, key) in [("rate_limiting", "spans_per_second"), ("bytes_limiting", "bytes_per_second")] {
+        refused(&format!(r#"[{{"name": "a", "type": "{kind}"}}]"#), &format!("0.{kind}"), "is missing");
+        let none = format!(r#"[{{"name": "a", "type": "{kind}", "{kind}": {{"burst_capacity": 5}}}}]"#);
+        refused(&none, &format!("0.{kind}.{key}"), "must be at least 1");
+    }
     refused(
         r#"[{"name": "a", "type": "trace_flags", "span_count": {}}]"#,
         "0.span_count",

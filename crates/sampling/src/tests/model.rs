@@ -1,8 +1,9 @@
 //! A naive sampler: decoded spans in plain lists, searched from the front.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
 
 use super::support::*;
 use crate::{PolicyConfig, SamplerConfig, Trigger, Verdict};
@@ -24,7 +25,12 @@ struct NaiveTrace {
     /// Deadline, and a count of roots: they are due in the order they came.
     root_due: Option<(u64, usize)>,
     spans: Vec<HeldSpan>,
+    /// The number of the batch that each span came in.
+    batches: Vec<usize>,
 }
+
+/// What a limit has left, in thousandths, and when: by policy name.
+type Buckets = BTreeMap<String, (i64, u64)>;
 
 /// Id, verdict, policy, spans, trigger.
 pub(crate) type NaiveDecision = (Vec<u8>, Verdict, Option<String>, usize, Trigger);
@@ -41,6 +47,8 @@ pub(crate) struct Naive {
     pub(crate) decisions: Vec<NaiveDecision>,
     pub(crate) sent: Vec<HeldSpan>,
     pub(crate) seen: Vec<HeldSpan>,
+    buckets: Buckets,
+    batches: usize,
 }
 
 impl Naive {
@@ -55,6 +63,8 @@ impl Naive {
             decisions: Vec::new(),
             sent: Vec::new(),
             seen: Vec::new(),
+            buckets: Buckets::new(),
+            batches: 0,
         }
     }
 
@@ -64,7 +74,42 @@ impl Naive {
         }
     }
 
-    fn matches(policy: &PolicyConfig, id: &[u8], spans: &[HeldSpan]) -> bool {
+    /// A trace's size as the collector counts it: encoded by batch, with what it writes even when empty.
+    fn size(trace: &NaiveTrace) -> i64 {
+        let numbered: Vec<_> = trace.batches.iter().zip(&trace.spans).collect();
+        let batches = numbered.chunk_by(|a, b| a.0 == b.0).map(|batch| {
+            let (resource, scope, _) = batch[0].1;
+            let mut encoded =
+                resource_spans(&super::model::resource(*resource), ["sdk", "http"][*scope], Vec::new());
+            encoded.schema_url.clear();
+            encoded.scope_spans[0].schema_url.clear();
+            let mut scope_spans = encoded.scope_spans.remove(0);
+            let framed = |len: usize| 1 + prost::length_delimiter_len(len) + len;
+            let span = |span: &Span| {
+                span.encoded_len()
+                    + 2 * (usize::from(span.parent_span_id.is_empty()) + usize::from(span.status.is_none()))
+            };
+            let spans: usize = batch.iter().map(|(_, held)| framed(span(&held.2))).sum();
+            scope_spans.spans.clear();
+            framed(encoded.encoded_len() + framed(scope_spans.encoded_len() + spans))
+        });
+        batches.sum::<usize>() as i64
+    }
+
+    /// Takes from a bucket that starts full; both in thousandths, which a clock of milliseconds fills evenly.
+    fn take(buckets: &mut Buckets, name: &str, now: u64, rate: i64, burst: i64, amount: i64) -> bool {
+        let burst = if burst > 0 { burst } else { 2 * rate };
+        let (left, at) = *buckets.get(name).unwrap_or(&(burst * 1000, 0));
+        let left = (left + (now - at) as i64 / 1_000_000 * rate).min(burst * 1000);
+        let passes = amount * 1000 <= left;
+        if passes {
+            buckets.insert(name.to_owned(), (left - amount * 1000, now));
+        }
+        passes
+    }
+
+    fn matches(policy: &PolicyConfig, trace: &NaiveTrace, now: u64, buckets: &mut Buckets) -> bool {
+        let (id, spans) = (trace.id.as_slice(), trace.spans.as_slice());
         let attribute = |key: &str| -> Vec<Value> {
             let on_resources = spans.iter().flat_map(|(number, ..)| resource(*number));
             let on_resources = on_resources.filter(|(name, _)| *name == key).map(|(_, value)| value);
@@ -117,12 +162,27 @@ impl Naive {
                 share.keeps(id.try_into().unwrap())
             }
             "and" => {
-                policy.and.as_ref().unwrap().and_sub_policy.iter().all(|sub| Self::matches(sub, id, spans))
+                let list = &policy.and.as_ref().unwrap().and_sub_policy;
+                list.iter().all(|sub| Self::matches(sub, trace, now, buckets))
             }
             "drop" => {
-                policy.drop.as_ref().unwrap().drop_sub_policy.iter().all(|sub| Self::matches(sub, id, spans))
+                let list = &policy.drop.as_ref().unwrap().drop_sub_policy;
+                list.iter().all(|sub| Self::matches(sub, trace, now, buckets))
             }
-            "not" => !Self::matches(policy.not.as_ref().unwrap().not_sub_policy.as_ref().unwrap(), id, spans),
+            "not" => {
+                let inner = policy.not.as_ref().unwrap().not_sub_policy.as_ref().unwrap();
+                !Self::matches(inner, trace, now, buckets)
+            }
+            "rate_limiting" => {
+                let config = policy.rate_limiting.as_ref().unwrap();
+                let (rate, burst) = (config.spans_per_second, config.burst_capacity);
+                Self::take(buckets, &policy.name, now, rate, burst, spans.len() as i64)
+            }
+            "bytes_limiting" => {
+                let config = policy.bytes_limiting.as_ref().unwrap();
+                let (rate, burst) = (config.bytes_per_second, config.burst_capacity);
+                Self::take(buckets, &policy.name, now, rate, burst, Self::size(trace))
+            }
             "span_count" => {
                 let config = policy.span_count.as_ref().unwrap();
                 let count = spans.len() as i32;
@@ -148,14 +208,17 @@ impl Naive {
 
     fn decide(&mut self, at: usize, trigger: Trigger) {
         let trace = self.held.remove(at);
-        let mut matching =
-            self.policies.iter().filter(|policy| Self::matches(policy, &trace.id, &trace.spans));
-        let all: Vec<_> = matching.by_ref().collect();
-        let dropping = all.iter().find(|policy| policy.r#type == "drop");
-        let (verdict, policy) = match (dropping, all.first()) {
-            (Some(policy), _) => (Verdict::Dropped, Some(policy.name.clone())),
-            (None, Some(policy)) => (Verdict::Kept, Some(policy.name.clone())),
-            (None, None) => (Verdict::Dropped, None),
+        let (now, buckets) = (self.now, &mut self.buckets);
+        let (drops, keeps): (Vec<_>, Vec<_>) =
+            self.policies.iter().partition(|policy| policy.r#type == "drop");
+        let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, &trace, now, buckets);
+        let (verdict, policy) = match drops.iter().find(&mut matches) {
+            Some(policy) => (Verdict::Dropped, Some(policy.name.clone())),
+            // All are asked, whoever comes first.
+            None => match keeps.iter().filter(matches).collect::<Vec<_>>().first() {
+                Some(policy) => (Verdict::Kept, Some(policy.name.clone())),
+                None => (Verdict::Dropped, None),
+            },
         };
         self.decisions.push((trace.id.clone(), verdict, policy, trace.spans.len(), trigger));
         if verdict == Verdict::Kept {
@@ -171,7 +234,11 @@ impl Naive {
 
     pub(crate) fn ingest(&mut self, spans: &[HeldSpan]) {
         self.seen.extend_from_slice(spans);
+        let mut context = None;
         for span in spans {
+            if context.replace((span.0, span.1)) != Some((span.0, span.1)) {
+                self.batches += 1;
+            }
             let id = &span.2.trace_id;
             let known = self.remembered.iter().position(|list| list.contains(id));
             if let Some(list) = known {
@@ -187,11 +254,18 @@ impl Naive {
                     self.decide(0, Trigger::EvictedNumTraces);
                 }
                 let (id, first_seen) = (id.clone(), self.now);
-                self.held.push(NaiveTrace { id, first_seen, root_due: None, spans: Vec::new() });
+                self.held.push(NaiveTrace {
+                    id,
+                    first_seen,
+                    root_due: None,
+                    spans: Vec::new(),
+                    batches: Vec::new(),
+                });
             }
             let (now, wait) = (self.now, self.config.decision_wait_after_root_received);
             let trace = self.held.iter_mut().find(|trace| trace.id == *id).unwrap();
             trace.spans.push(span.clone());
+            trace.batches.push(self.batches);
             if let (true, Some(wait)) = (span.2.parent_span_id.is_empty(), wait) {
                 self.roots += 1;
                 trace.root_due.get_or_insert((now + crate::sampler::nanos(wait), self.roots));

@@ -11,7 +11,7 @@ use super::support::*;
 use crate::{SamplerConfig, Verdict};
 
 /// Policies that between them use every type and combinator.
-const POLICIES: [&str; 7] = [
+const POLICIES: [&str; 9] = [
     r#"[{"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a", "b"]}},
         {"name": "slow", "type": "latency", "latency": {"threshold_ms": 40}},
         {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 30}}]"#,
@@ -47,6 +47,16 @@ const POLICIES: [&str; 7] = [
         {"name": "window", "type": "span_count", "span_count": {"min_spans": 2, "max_spans": 5}},
         {"name": "calm", "type": "not", "not": {"not_sub_policy": {"type": "latency", "latency":
             {"threshold_ms": 20}}}}]"#,
+    r#"[{"name": "rate", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 1, "burst_capacity": 9}},
+        {"name": "errors", "type": "and", "and": {"and_sub_policy": [
+            {"type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+            {"name": "inner", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 3}}]}},
+        {"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}}]"#,
+    r#"[{"name": "bytes", "type": "bytes_limiting", "bytes_limiting": {"bytes_per_second": 800}},
+        {"name": "drop", "type": "drop", "drop": {"drop_sub_policy": [
+            {"type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}},
+            {"type": "not", "not": {"not_sub_policy": {"name": "some", "type": "bytes_limiting",
+                "bytes_limiting": {"bytes_per_second": 200, "burst_capacity": 3000}}}}]}}]"#,
 ];
 
 /// A span as the test makes it up: everything a policy can see.
