@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::config::PolicyConfig;
 use crate::policy::{Policy, PolicySet, Term};
 
+mod composite;
 mod leaves;
 
 /// What is wrong with one policy.
@@ -19,8 +20,8 @@ pub struct PolicyError {
     pub message: String,
 }
 
-/// The policy types there are, as the `type` key names them. The last may only stand in `policies` itself.
-pub const POLICY_TYPES: [&str; 15] = [
+/// The policy types there are, as the `type` key names them. The last two may only stand in `policies` itself.
+pub const POLICY_TYPES: [&str; 16] = [
     "always_sample",
     "latency",
     "numeric_attribute",
@@ -35,16 +36,17 @@ pub const POLICY_TYPES: [&str; 15] = [
     "bytes_limiting",
     "and",
     "not",
+    "composite",
     "drop",
 ];
 
 /// The policy types that other policies may be made of.
 fn sub_policy_types() -> &'static [&'static str] {
-    POLICY_TYPES.split_last().map_or(&[], |(_, types)| types)
+    POLICY_TYPES.split_last_chunk::<2>().map_or(&[], |(types, _)| types)
 }
 
 /// Types of the collector that are not supported yet.
-const COLLECTOR_TYPES: [&str; 3] = ["ottl_condition", "composite", "extension"];
+const COLLECTOR_TYPES: [&str; 2] = ["ottl_condition", "extension"];
 
 /// Compiles policies for [`Sampler`](crate::Sampler)s.
 ///
@@ -149,6 +151,7 @@ impl Compiler {
                 Some(Term::All(self.list("and", "and_sub_policy", list)))
             }
             "not" => self.not(config),
+            "composite" => self.composite(config.composite.as_ref()?),
             _ => {
                 self.path.push(kind.to_owned());
                 let term = self.leaf(kind, config);
@@ -208,6 +211,7 @@ impl Compiler {
                     | "trace_state"
                     | "rate_limiting"
                     | "bytes_limiting"
+                    | "composite"
                     | "not"
             );
             if !present && section == kind && required {

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// One entry of `policies`, in the collector's flat shape: a name, a type, and the section named like the type.
 ///
-/// Also the shape of the policies inside `and`, `not` and `drop`.
+/// Also the shape of the policies inside `and`, `not`, `drop` and `composite`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// Shown in metrics and verdicts. Required and unique among `policies`; optional inside `and`, `not` and `drop`.
+    /// Shown in metrics and verdicts. Required and unique among `policies`; optional inside `and`, `not` and `drop`;
+    /// required and unique inside `composite`.
     pub name: String,
     /// The policy type: one of [`POLICY_TYPES`](crate::POLICY_TYPES).
     pub r#type: String,
@@ -56,12 +57,14 @@ pub struct PolicyConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_limiting: Option<BytesLimitingConfig>,
 
+    /// Settings of a `composite` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite: Option<CompositeConfig>,
+
     // Sections of the collector's policy types that are not supported yet. They are taken in so that
     // the error names the policy type and what is supported, not only an unknown key.
     #[serde(skip_serializing)]
     pub(crate) ottl_condition: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    pub(crate) composite: Option<IgnoredAny>,
 }
 
 /// Keeps a trace that lasts longer than a threshold: latest end minus earliest start of its spans.
@@ -172,6 +175,31 @@ pub struct BytesLimitingConfig {
     pub bytes_per_second: i64,
     /// Bytes at once; a trace of more never passes. 0 or less: twice `bytes_per_second`.
     pub burst_capacity: i64,
+}
+
+/// Shares a number of spans a second out among policies. The first sub-policy, in order, that would keep a trace
+/// decides: the trace is kept if the second's spans of that sub-policy allow it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompositeConfig {
+    /// What the percentages are of; also the most of one sub-policy.
+    pub max_total_spans_per_second: i64,
+    /// Names of sub-policies in the order to ask them; those not named come after, as they are listed.
+    pub policy_order: Vec<String>,
+    /// The policies, each with a name.
+    pub composite_sub_policy: Vec<PolicyConfig>,
+    /// What each may keep; a sub-policy that is not listed keeps nothing.
+    pub rate_allocation: Vec<RateAllocationConfig>,
+}
+
+/// One sub-policy's part of a `composite` policy.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateAllocationConfig {
+    /// The sub-policy's name.
+    pub policy: String,
+    /// Its part in percent; 0 or less: an even part, as all sub-policies would have.
+    pub percent: i64,
 }
 
 /// Keeps a trace when another policy would not.

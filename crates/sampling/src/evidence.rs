@@ -63,6 +63,13 @@ impl<'a, R: Iterator<Item = (u32, &'a [u8])> + Clone> Search<'_, R> {
                 let key = if limit.unit == Unit::Spans { "spans_per_second" } else { "bytes_per_second" };
                 Some(whole_trace(key, limit.per_second.to_string()))
             }
+            Term::Composite(composite) => {
+                let parts = &self.policies.composites.get(composite)?.parts;
+                let trace = self.trace.candidate();
+                // The first that would keep the trace had kept it; limits within are not asked again.
+                let part = parts.iter().find(|part| self.policies.holds_unmetered(&part.term, trace))?;
+                self.term(&part.term)
+            }
             Term::All(ref terms) => terms.iter().find_map(|term| self.term(term)),
             Term::Always | Term::Leaf { .. } | Term::Not(_) => None,
         }

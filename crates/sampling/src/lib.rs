@@ -31,9 +31,10 @@ mod tests;
 
 pub use compile::{POLICY_TYPES, PolicyError, compile};
 pub use config::{
-    AndConfig, BooleanAttributeConfig, BytesLimitingConfig, DropConfig, LatencyConfig, NotConfig,
-    NumericAttributeConfig, PolicyConfig, ProbabilisticConfig, RateLimitingConfig, SamplerConfig,
-    SpanCountConfig, StatusCodeConfig, StringAttributeConfig, TraceStateConfig,
+    AndConfig, BooleanAttributeConfig, BytesLimitingConfig, CompositeConfig, DropConfig, LatencyConfig,
+    NotConfig, NumericAttributeConfig, PolicyConfig, ProbabilisticConfig, RateAllocationConfig,
+    RateLimitingConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig, StringAttributeConfig,
+    TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
 pub use index::Shard;

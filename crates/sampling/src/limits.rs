@@ -4,7 +4,7 @@
 //! shard's part of it still passes when the part is untouched; the shard then lets nothing through until that is
 //! made good. With one shard this is the collector's rule exactly.
 
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, Term};
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,24 +21,95 @@ pub(crate) struct Limit {
     pub(crate) burst: u64,
 }
 
+/// A compiled `composite` policy.
+#[derive(Debug)]
+pub(crate) struct Composite {
+    /// In the order they are asked.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A sub-policy of a `composite` policy.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) term: Term,
+    /// The most spans it keeps of each second.
+    pub(crate) per_second: u64,
+}
+
 /// One shard's part of all limits.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     /// The sampler's time, in nanoseconds.
     pub(crate) now: u64,
     buckets: Vec<Bucket>,
+    composites: Vec<Windows>,
 }
 
 impl Meters {
     pub(crate) fn new(policies: &PolicySet, shards: usize) -> Self {
         let shards = shards.max(1) as f64;
-        Self { now: 0, buckets: policies.limits.iter().map(|limit| Bucket::new(limit, shards)).collect() }
+        Self {
+            now: 0,
+            buckets: policies.limits.iter().map(|limit| Bucket::new(limit, shards)).collect(),
+            composites: policies.composites.iter().map(|composite| Windows::new(composite, shards)).collect(),
+        }
     }
 
     /// Takes `amount` from a limit's bucket, all or nothing.
     pub(crate) fn take(&mut self, limit: usize, amount: u64) -> bool {
         let now = self.now;
         self.buckets.get_mut(limit).is_some_and(|bucket| bucket.take(amount, now))
+    }
+}
+
+impl Meters {
+    /// Takes `spans` from this second's part of a `composite` policy's sub-policy, all or nothing.
+    pub(crate) fn take_part(&mut self, composite: usize, part: usize, spans: u64) -> bool {
+        let second = self.now / 1_000_000_000;
+        self.composites.get_mut(composite).is_some_and(|windows| windows.take(part, spans, second))
+    }
+}
+
+/// What the sub-policies of a `composite` policy have kept in the current second.
+#[derive(Debug)]
+struct Windows {
+    second: u64,
+    parts: Vec<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    /// This shard's part, and the whole, which bounds one trace.
+    capacity: f64,
+    largest: u64,
+    taken: f64,
+}
+
+impl Windows {
+    fn new(composite: &Composite, shards: f64) -> Self {
+        let window = |part: &Part| Window {
+            capacity: part.per_second as f64 / shards,
+            largest: part.per_second,
+            taken: 0.0,
+        };
+        Self { second: 0, parts: composite.parts.iter().map(window).collect() }
+    }
+
+    fn take(&mut self, part: usize, spans: u64, second: u64) -> bool {
+        let passed = second.saturating_sub(self.second) as f64;
+        self.second = second;
+        for window in &mut self.parts {
+            // With one shard nothing is ever above the capacity, so that every second starts at nothing.
+            window.taken =
+                if passed > 0.0 { (window.taken - passed * window.capacity).max(0.0) } else { window.taken };
+        }
+        let Some(window) = self.parts.get_mut(part) else { return false };
+        let taken = window.taken + spans as f64;
+        let passes = spans <= window.largest && (taken <= window.capacity || window.taken == 0.0);
+        if passes {
+            window.taken = taken;
+        }
+        passes
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::decision::{Reason, Verdict};
 use crate::facts::Candidate;
-use crate::limits::{Limit, Meters, Unit};
+use crate::limits::{Composite, Limit, Meters, Unit};
 use crate::predicate::Predicates;
 use crate::probabilistic::Share;
 
@@ -18,6 +18,8 @@ pub struct PolicySet {
     pub(crate) shares: Vec<Share>,
     /// What `rate_limiting` and `bytes_limiting` policies let through.
     pub(crate) limits: Vec<Limit>,
+    /// What `composite` policies are made of.
+    pub(crate) composites: Vec<Composite>,
     /// Some policy looks at the trace's duration.
     pub(crate) uses_latency: bool,
     /// Some policy looks at the number of spans.
@@ -59,6 +61,8 @@ pub(crate) enum Term {
     },
     /// What still passes, by number in [`PolicySet::limits`].
     Limit(usize),
+    /// By number in [`PolicySet::composites`].
+    Composite(usize),
     Not(Box<Term>),
     /// Every one holds; asked in order, and no further than the first that does not.
     All(Vec<Term>),
@@ -68,7 +72,7 @@ impl Term {
     /// Its vote depends on the traces it voted on before.
     pub(crate) fn is_limited(&self) -> bool {
         match self {
-            Self::Limit(_) => true,
+            Self::Limit(_) | Self::Composite(_) => true,
             Self::Not(term) => term.is_limited(),
             Self::All(terms) => terms.iter().any(Self::is_limited),
             _ => false,
@@ -198,8 +202,24 @@ impl PolicySet {
                 let unit = self.limits.get(*limit).map_or(Unit::Spans, |limit| limit.unit);
                 meters.take(*limit, if unit == Unit::Spans { trace.spans } else { trace.bytes })
             }
+            Term::Composite(composite) => {
+                let parts = self.composites.get(*composite).map_or(&[][..], |composite| &composite.parts);
+                let first = parts.iter().position(|part| self.ask(&part.term, trace, meters));
+                first.is_some_and(|part| meters.take_part(*composite, part, trace.spans))
+            }
             Term::Not(term) => !self.ask(term, trace, meters),
             Term::All(terms) => terms.iter().all(|term| self.ask(term, trace, meters)),
+            term => self.term(term, trace).holds(),
+        }
+    }
+
+    /// Whether a term held when it was asked about a trace that was kept by it or by one after it: limits count as
+    /// having let the trace through.
+    pub(crate) fn holds_unmetered(&self, term: &Term, trace: Candidate<'_>) -> bool {
+        match term {
+            Term::Limit(_) => true,
+            Term::Not(inner) if inner.is_limited() => true,
+            Term::All(terms) => terms.iter().all(|term| self.holds_unmetered(term, trace)),
             term => self.term(term, trace).holds(),
         }
     }
@@ -243,7 +263,7 @@ impl PolicySet {
             Term::SpanCount { max: Some(max), .. } if spans > max => Outlook::FalseForGood,
             Term::SpanCount { min, max } => Outlook::new(spans >= min, max.is_none() && spans >= min),
             // Known only when asked.
-            Term::Limit(_) => Outlook::FalseNow,
+            Term::Limit(_) | Term::Composite(_) => Outlook::FalseNow,
             Term::Not(ref term) => self.term(term, trace).inverted(),
             Term::All(ref terms) => self.all(terms, trace),
         }

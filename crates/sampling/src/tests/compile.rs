@@ -132,6 +132,52 @@ fn errors_in_counts_states_and_nested_policies_are_located() {
 }
 
 #[test]
+fn errors_in_composites_are_located() {
+    let composite = |keys: &str| {
+        format!(
+            r#"[{{"name": "c", "type": "composite", "composite": {{"max_total_spans_per_second": 10{keys}}}}}]"#
+        )
+    };
+    let parts = r#", "composite_sub_policy": [{"name": "a", "type": "always_sample"}]"#;
+    refused(r#"[{"name": "c", "type": "composite"}]"#, "0.composite", "is missing");
+    refused(
+        r#"[{"name": "c", "type": "composite", "composite": {
+            "composite_sub_policy": [{"name": "a", "type": "always_sample"}]}}]"#,
+        "0.composite.max_total_spans_per_second",
+        "must be at least 1",
+    );
+    refused(&composite(""), "0.composite.composite_sub_policy", "the list is empty");
+    refused(
+        &composite(&format!(r#"{parts}, "policy_order": ["a", "b"]"#)),
+        "0.composite.policy_order.1",
+        "unknown policy \"b\"; in composite_sub_policy: a",
+    );
+    refused(
+        &composite(&format!(r#"{parts}, "policy_order": ["a", "a"]"#)),
+        "0.composite.policy_order.1",
+        "stands here twice",
+    );
+    refused(
+        &composite(&format!(r#"{parts}, "rate_allocation": [{{"policy": "x", "percent": 5}}]"#)),
+        "0.composite.rate_allocation.0.policy",
+        "unknown policy \"x\"",
+    );
+    let sub = |policy: &str| composite(&format!(r#", "composite_sub_policy": [{policy}]"#));
+    let at = |key: &str| format!("0.composite.composite_sub_policy.{key}");
+    refused(&sub(r#"{"type": "always_sample"}"#), &at("0.name"), "needs a name");
+    refused(
+        &sub(r#"{"name": "a", "type": "always_sample"}, {"name": "a", "type": "trace_flags"}"#),
+        &at("1.name"),
+        "duplicate policy name",
+    );
+    refused(
+        &sub(r#"{"name": "a", "type": "composite"}"#),
+        &at("0.type"),
+        "policy type \"composite\" is not supported here",
+    );
+}
+
+#[test]
 fn a_percentage_must_be_finite() {
     let mut config = policies(r#"[{"name": "a", "type": "probabilistic", "probabilistic": {}}]"#);
     assert!(compile(&config).is_ok());

@@ -2,6 +2,7 @@
 
 mod combined;
 mod compile;
+mod composite;
 mod limits;
 mod model;
 mod policies;

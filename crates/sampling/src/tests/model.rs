@@ -178,6 +178,30 @@ impl Naive {
                 let (rate, burst) = (config.spans_per_second, config.burst_capacity);
                 Self::take(buckets, &policy.name, now, rate, burst, spans.len() as i64)
             }
+            "composite" => {
+                let config = policy.composite.as_ref().unwrap();
+                let subs = &config.composite_sub_policy;
+                let ordered =
+                    config.policy_order.iter().map(|name| subs.iter().find(|sub| sub.name == *name).unwrap());
+                let rest = subs.iter().filter(|sub| !config.policy_order.contains(&sub.name));
+                let mut all = ordered.chain(rest);
+                let Some(sub) = all.find(|sub| Self::matches(sub, trace, now, buckets)) else { return false };
+                let allocation =
+                    config.rate_allocation.iter().find(|allocation| allocation.policy == sub.name);
+                let total = config.max_total_spans_per_second;
+                let part = allocation.map_or(0, |allocation| match allocation.percent {
+                    0 => total / subs.len() as i64,
+                    percent => percent * total / 100,
+                });
+                let (second, key) = (now / 1_000_000_000, format!("{}/{}", policy.name, sub.name));
+                let taken = buckets.get(&key).filter(|(_, at)| *at == second).map_or(0, |(taken, _)| *taken);
+                let taken = taken + spans.len() as i64;
+                let passes = taken <= part.min(total);
+                if passes {
+                    buckets.insert(key, (taken, second));
+                }
+                passes
+            }
             "bytes_limiting" => {
                 let config = policy.bytes_limiting.as_ref().unwrap();
                 let (rate, burst) = (config.bytes_per_second, config.burst_capacity);
@@ -209,13 +233,14 @@ impl Naive {
     fn decide(&mut self, at: usize, trigger: Trigger) {
         let trace = self.held.remove(at);
         let (now, buckets) = (self.now, &mut self.buckets);
+        let most = if self.config.sample_on_first_match { 1 } else { usize::MAX };
         let (drops, keeps): (Vec<_>, Vec<_>) =
             self.policies.iter().partition(|policy| policy.r#type == "drop");
         let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, &trace, now, buckets);
         let (verdict, policy) = match drops.iter().find(&mut matches) {
             Some(policy) => (Verdict::Dropped, Some(policy.name.clone())),
-            // All are asked, whoever comes first.
-            None => match keeps.iter().filter(matches).collect::<Vec<_>>().first() {
+            // All are asked, whoever comes first, unless told otherwise.
+            None => match keeps.iter().filter(matches).take(most).collect::<Vec<_>>().first() {
                 Some(policy) => (Verdict::Kept, Some(policy.name.clone())),
                 None => (Verdict::Dropped, None),
             },

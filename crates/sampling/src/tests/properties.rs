@@ -11,7 +11,7 @@ use super::support::*;
 use crate::{SamplerConfig, Verdict};
 
 /// Policies that between them use every type and combinator.
-const POLICIES: [&str; 9] = [
+const POLICIES: [&str; 10] = [
     r#"[{"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a", "b"]}},
         {"name": "slow", "type": "latency", "latency": {"threshold_ms": 40}},
         {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 30}}]"#,
@@ -57,6 +57,16 @@ const POLICIES: [&str; 9] = [
             {"type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}},
             {"type": "not", "not": {"not_sub_policy": {"name": "some", "type": "bytes_limiting",
                 "bytes_limiting": {"bytes_per_second": 200, "burst_capacity": 3000}}}}]}}]"#,
+    r#"[{"name": "shared", "type": "composite", "composite": {"max_total_spans_per_second": 12,
+            "policy_order": ["errors", "few"],
+            "composite_sub_policy": [
+                {"name": "some", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}},
+                {"name": "few", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 2}},
+                {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+                {"name": "rest", "type": "always_sample"}],
+            "rate_allocation": [{"policy": "few", "percent": 50}, {"policy": "errors", "percent": 25},
+                {"policy": "some"}]}},
+        {"name": "window", "type": "latency", "latency": {"threshold_ms": 55}}]"#,
 ];
 
 /// A span as the test makes it up: everything a policy can see.
