@@ -84,6 +84,12 @@ impl Activity {
         (state.in_flight == 0 && state.head_since.is_none()).then_some(state.idle_since)
     }
 
+    /// Since when no request has been under way, whether or not the head of one is awaited.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.in_flight == 0).then_some(state.idle_since)
+    }
+
     /// Ends when the client has pinged too often.
     pub(super) async fn too_many_pings(&self) {
         self.0.too_many_pings.notified().await;

@@ -27,6 +27,10 @@ const MAX_HEAD: usize = 64 * 1024;
 /// How long an idle connection may take to end once it was asked to.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a connection without a request under way may take to end once the server stops: a client that has just
+/// sent one is still heard, one that says nothing holds up no stop.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+
 /// Serves one connection until it ends; asks the client to end it when `stop` is cancelled.
 pub async fn serve_connection(
     stream: Box<dyn Stream>,
@@ -52,8 +56,13 @@ pub async fn serve_connection(
     });
     let builder = builder(&options);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut watch =
-        Watch { activity: activity.clone(), options: &options, born: Instant::now(), close_by: None };
+    let mut watch = Watch {
+        activity: activity.clone(),
+        options: &options,
+        born: Instant::now(),
+        close_by: None,
+        stopped: None,
+    };
     let mut ending = false;
     let mut timer = pin!(tokio::time::sleep_until(watch.next_look()));
     loop {
@@ -64,7 +73,10 @@ pub async fn serve_connection(
                 }
                 return;
             }
-            () = stop.cancelled(), if !ending => true,
+            () = stop.cancelled(), if watch.stopped.is_none() => {
+                watch.stopped = Some(Instant::now());
+                true
+            }
             () = activity.too_many_pings() => {
                 tracing::debug!(%peer, "a client pings too often: its connection is ended");
                 watch.close_within(CLOSE_GRACE);
@@ -122,13 +134,15 @@ struct Watch<'a> {
     born: Instant,
     /// When to close what was asked to end.
     close_by: Option<Instant>,
+    /// Since when the server has been stopping.
+    stopped: Option<Instant>,
 }
 
 impl Watch<'_> {
     fn look(&mut self) -> Verdict {
         let now = Instant::now();
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if past(self.close_by) || past(self.head_deadline()) {
+        if past(self.close_by) || past(self.head_deadline()) || past(self.stop_deadline()) {
             Verdict::Close
         } else if past(self.age_deadline()) {
             // Without a grace it ends when its requests have.
@@ -153,8 +167,14 @@ impl Watch<'_> {
         let later = |timeout: Option<Duration>| timeout.map(|timeout| now + timeout);
         let head = self.head_deadline().or_else(|| later(self.options.header_timeout));
         let idle = self.idle_deadline().or_else(|| later(self.options.idle_timeout));
-        let next = [self.close_by, head, self.age_deadline(), idle.filter(|_| self.close_by.is_none())];
+        let stop = self.stop_deadline().or_else(|| self.stopped.map(|_| now + STOP_GRACE));
+        let next = [self.close_by, head, self.age_deadline(), idle.filter(|_| self.close_by.is_none()), stop];
         next.into_iter().flatten().min().unwrap_or(now + FOREVER)
+    }
+
+    /// When a connection on which nothing is under way is closed because the server stops.
+    fn stop_deadline(&self) -> Option<Instant> {
+        Some(self.stopped?.max(self.activity.quiet_since()?) + STOP_GRACE)
     }
 
     fn head_deadline(&self) -> Option<Instant> {

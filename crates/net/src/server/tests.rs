@@ -253,3 +253,21 @@ async fn a_stop_ends_what_is_left_at_its_deadline() {
     let _ = client.read_to_end(&mut reply).await;
     assert_eq!(reply, b"");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_holds_up_no_stop() {
+    let http2_only = || ServerOptions { http1: false, ..ServerOptions::default() };
+    for (options, said) in [
+        (http2_only(), &b""[..]),
+        (http2_only(), b"PRI * HTTP/2.0\r\n"),
+        (http2_only(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+        (ServerOptions::default(), b""),
+        (ServerOptions::default(), b"GET / HTTP/1.1\r\nhost:"),
+    ] {
+        let mut connection = connect(options);
+        connection.send(said).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        connection.stop.cancel();
+        assert_eq!(connection.ended_at().await, 5, "{:?}", String::from_utf8_lossy(said));
+    }
+}

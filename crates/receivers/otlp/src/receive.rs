@@ -15,6 +15,9 @@ use crate::budget::{ByteBudget, Share};
 /// How long a client may send nothing in the middle of a body.
 const STALL: Duration = Duration::from_secs(30);
 
+/// Room made for a body when its first bytes come, if it announces as much: most requests fit at once.
+const FIRST_ROOM: usize = 256 << 10;
+
 /// The most bytes that are decompressed or decoded in line with the sockets' work: a millisecond or so.
 const LIGHT: usize = 1 << 20;
 
@@ -63,9 +66,11 @@ pub(crate) async fn read_body(
             return Err(Failure::no_room());
         }
         if read.capacity() < sum {
-            let announced = total(if read.is_empty() { &data } else { &read })?.unwrap_or(read.len() * 2);
-            // Memory is only touched as bytes arrive: what is announced but never sent costs no memory.
-            read.reserve_exact(announced.clamp(sum, limit) - read.len());
+            let announced = total(if read.is_empty() { &data } else { &read })?.unwrap_or(usize::MAX);
+            // Twice what has come, so that what is announced and never sent takes no address space either: a
+            // thousand such requests would be gigabytes of it.
+            let room = sum.saturating_mul(2).max(FIRST_ROOM);
+            read.reserve_exact(room.min(announced).clamp(sum, limit) - read.len());
         }
         read.extend_from_slice(&data);
     }
