@@ -29,6 +29,11 @@ impl Size {
         self.bodies + self.frames
     }
 
+    /// The sum of its `ResourceSpans`.
+    pub(crate) fn batches(&self) -> u64 {
+        self.bodies
+    }
+
     /// Adds a span of `len` bytes under its headers.
     pub(crate) fn add(&mut self, at: BatchAt, resource_header: &[u8], scope_header: &[u8], len: u64) {
         let new_batch = self.bodies == 0 || at.batch != self.at.batch;

@@ -256,6 +256,8 @@ pub struct SamplerConfig {
     /// Bytes that held spans may take, headers and unfilled segments included. Beyond it the oldest traces
     /// are decided on what they have.
     pub memory_limit: Option<usize>,
+    /// A trace whose encoded size is above this is dropped at once, whatever policies say. Nothing is then kept early.
+    pub maximum_trace_size: Option<u64>,
     /// How many samplers share what the policies let through a second: this one gets an even part. At least 1.
     pub shards: usize,
     /// The attribute whose value is reported as a trace's priority.
@@ -276,6 +278,7 @@ impl Default for SamplerConfig {
             drop_pending_traces_on_shutdown: false,
             early_keep: true,
             memory_limit: None,
+            maximum_trace_size: None,
             shards: 1,
             priority_key: "task.priority".to_owned(),
             priority_order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),

@@ -53,6 +53,8 @@ pub enum Reason {
     NoPolicyMatched,
     /// A drop policy matched.
     DroppedByPolicy,
+    /// Larger than `maximum_trace_size`.
+    TooLarge,
     /// Undecided at shutdown, with `drop_pending_traces_on_shutdown`.
     DroppedAtShutdown,
 }
@@ -65,6 +67,7 @@ impl Reason {
             Self::PolicyMatch => "policy_match",
             Self::NoPolicyMatched => "no_policy_matched",
             Self::DroppedByPolicy => "dropped_by_policy",
+            Self::TooLarge => "too_large",
             Self::DroppedAtShutdown => "dropped_at_shutdown",
         }
     }
@@ -83,6 +86,8 @@ pub enum Trigger {
     EvictedNumTraces,
     /// Held spans took more than `memory_limit` and this was the oldest trace.
     EvictedMemory,
+    /// It grew larger than `maximum_trace_size`.
+    TooLarge,
     /// The sampler was flushed.
     Shutdown,
 }
@@ -97,6 +102,7 @@ impl Trigger {
             Self::EarlyKeep => "early_keep",
             Self::EvictedNumTraces => "evicted_num_traces",
             Self::EvictedMemory => "evicted_memory",
+            Self::TooLarge => "too_large",
             Self::Shutdown => "shutdown",
         }
     }

@@ -245,6 +245,9 @@ impl Sampler {
             Some(Target::Held { at, record, changed }) => {
                 self.segments.end(record);
                 let first_match = self.config.sample_on_first_match;
+                if self.is_too_large(at) {
+                    self.decide(at, Trigger::TooLarge, out);
+                }
                 if changed
                     && self.config.early_keep
                     && let Some(trace) = self.traces.get(at)

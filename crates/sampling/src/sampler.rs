@@ -76,6 +76,8 @@ pub struct Stats {
     pub traces_dropped: u64,
     /// Traces decided before their time for want of room, kept or dropped.
     pub traces_evicted: u64,
+    /// Traces dropped because they grew larger than `maximum_trace_size`.
+    pub traces_too_large: u64,
     /// Spans that came, without invalid ones.
     pub spans_accepted: u64,
     /// Spans sent on, late ones included.
@@ -107,7 +109,11 @@ impl Sampler {
             wait_after_root: config.decision_wait_after_root_received.map(nanos),
             kept: Decided::new(remembered(config.sampled_cache_size)),
             dropped: Decided::new(remembered(config.non_sampled_cache_size)),
-            config,
+            // A trace that is kept early could still grow too large.
+            config: SamplerConfig {
+                early_keep: config.early_keep && config.maximum_trace_size.is_none(),
+                ..config
+            },
             seed,
             now: 0,
             index: Index::new(seed),
@@ -202,13 +208,14 @@ impl Sampler {
         {
             self.decide(oldest, Trigger::EvictedNumTraces, out);
         }
+        let sized = self.policies.uses_size || self.config.maximum_trace_size.is_some();
         let at = self.traces.push_newest(Trace {
             id,
             first_seen: self.now,
             spans: 0,
             bytes: 0,
             facts: Facts::new(&self.policies, &id),
-            size: self.policies.uses_size.then(Box::default),
+            size: sized.then(Box::default),
             last_record: RecordAt::NONE,
             priority: None,
             root_name: None,
@@ -239,6 +246,12 @@ impl Sampler {
         }
     }
 
+    /// True when a trace is larger than one may be.
+    pub(crate) fn is_too_large(&self, at: u32) -> bool {
+        let size = || self.traces.get(at)?.size.as_ref();
+        self.config.maximum_trace_size.is_some_and(|most| size().is_some_and(|size| size.batches() > most))
+    }
+
     /// What is remembered of a decided trace, which counts as a use.
     pub(crate) fn recall(&mut self, place: Place) -> Option<(Verdict, Remembered)> {
         match place {
@@ -267,6 +280,8 @@ impl Sampler {
         let (verdict, reason, policy) =
             if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
+            } else if trigger == Trigger::TooLarge {
+                (Verdict::Dropped, Reason::TooLarge, None)
             } else {
                 let first_match = self.config.sample_on_first_match;
                 self.policies.decide(trace.candidate(), first_match, &mut self.meters, &mut self.votes)
@@ -368,6 +383,7 @@ impl Sampler {
                 stats.spans_dropped += trace.spans;
             }
         }
+        stats.traces_too_large += u64::from(trigger == Trigger::TooLarge);
         if matches!(trigger, Trigger::EvictedNumTraces | Trigger::EvictedMemory) {
             stats.traces_evicted += 1;
         }

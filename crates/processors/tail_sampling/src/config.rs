@@ -41,9 +41,8 @@ pub(crate) struct Config {
     pub sampling_strategy: String,
     /// At a stop, drop undecided traces instead of deciding them on what they have.
     pub drop_pending_traces_on_shutdown: bool,
-    /// The collector's bound of one trace; not supported yet.
-    #[serde(skip_serializing)]
-    maximum_trace_size_bytes: u64,
+    /// A trace larger than this, encoded, is dropped at once; 0 is no bound.
+    pub maximum_trace_size_bytes: u64,
     /// Threads, each with traces of its own; 0 is one for every two cores.
     pub num_shards: usize,
     /// Ours: take a verdict that no later span can change at once.
@@ -114,6 +113,7 @@ impl Config {
             drop_pending_traces_on_shutdown: self.drop_pending_traces_on_shutdown,
             early_keep: self.early_keep,
             memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
+            maximum_trace_size: Some(self.maximum_trace_size_bytes).filter(|most| *most > 0),
             shards,
             priority_key: PRIORITY_KEY.to_owned(),
             priority_order: PRIORITY_ORDER.map(str::to_owned).to_vec(),
@@ -143,12 +143,6 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
             "is not supported yet: beyond num_traces the oldest trace is decided on what it has, not lost; \
              supported: false"
                 .to_owned(),
-        );
-    }
-    if config.maximum_trace_size_bytes > 0 {
-        refuse(
-            "maximum_trace_size_bytes",
-            "is not supported yet; memory_limit bounds all undecided traces together".to_owned(),
         );
     }
     let policies = match compile(&config.policies) {

@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     removal_age: Histogram,
     pub decision_latency: Histogram,
     evicted: Counter,
+    too_large: Counter,
     new_traces: Counter,
     on_memory: Gauge,
     spans_held: Gauge,
@@ -140,6 +141,11 @@ impl Metrics {
                 "Count of traces that had to be decided before the configured wait time.",
                 &own,
             ),
+            too_large: registry.counter(
+                "otelcol_processor_tail_sampling_traces_dropped_too_large",
+                "Count of traces that were dropped because they were larger than maximum_trace_size_bytes.",
+                &own,
+            ),
             new_traces: registry.counter(
                 "otelcol_processor_tail_sampling_new_trace_id_received",
                 "Counts the arrival of new traces.",
@@ -213,6 +219,7 @@ impl Metrics {
         self.kept.inc_by(now.spans_kept - before.spans_kept);
         self.dropped.inc_by(now.spans_dropped - before.spans_dropped);
         self.evicted.inc_by(now.traces_evicted - before.traces_evicted);
+        self.too_large.inc_by(now.traces_too_large - before.traces_too_large);
         self.new_traces.inc_by(now.traces_new - before.traces_new);
         let step = |now: u64, before: u64| now as i64 - before as i64;
         self.on_memory.add(step(now.traces_held as u64, before.traces_held as u64));

@@ -125,11 +125,6 @@ fn wrong_configurations_are_located() {
             "c.yaml:2:20",
             "trace-complete",
         ),
-        (
-            "policies: [{name: a, type: always_sample}]\nmaximum_trace_size_bytes: 5\n",
-            "c.yaml:2:27",
-            "memory_limit",
-        ),
         ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
         ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),
         ("policies:\n  - {name: a, type: latency, latency: {threshold: 5}}\n", "c.yaml:2:", "threshold_ms"),

@@ -75,7 +75,7 @@ impl Naive {
     }
 
     /// A trace's size as the collector counts it: encoded by batch, with what it writes even when empty.
-    fn size(trace: &NaiveTrace) -> i64 {
+    fn size(trace: &NaiveTrace, framed_batches: bool) -> i64 {
         let numbered: Vec<_> = trace.batches.iter().zip(&trace.spans).collect();
         let batches = numbered.chunk_by(|a, b| a.0 == b.0).map(|batch| {
             let (resource, scope, _) = batch[0].1;
@@ -84,14 +84,15 @@ impl Naive {
             encoded.schema_url.clear();
             encoded.scope_spans[0].schema_url.clear();
             let mut scope_spans = encoded.scope_spans.remove(0);
-            let framed = |len: usize| 1 + prost::length_delimiter_len(len) + len;
+            let framed: fn(usize) -> usize = |len| 1 + prost::length_delimiter_len(len) + len;
             let span = |span: &Span| {
                 span.encoded_len()
                     + 2 * (usize::from(span.parent_span_id.is_empty()) + usize::from(span.status.is_none()))
             };
             let spans: usize = batch.iter().map(|(_, held)| framed(span(&held.2))).sum();
             scope_spans.spans.clear();
-            framed(encoded.encoded_len() + framed(scope_spans.encoded_len() + spans))
+            let outer = if framed_batches { framed } else { |len| len };
+            outer(encoded.encoded_len() + framed(scope_spans.encoded_len() + spans))
         });
         batches.sum::<usize>() as i64
     }
@@ -205,7 +206,7 @@ impl Naive {
             "bytes_limiting" => {
                 let config = policy.bytes_limiting.as_ref().unwrap();
                 let (rate, burst) = (config.bytes_per_second, config.burst_capacity);
-                Self::take(buckets, &policy.name, now, rate, burst, Self::size(trace))
+                Self::take(buckets, &policy.name, now, rate, burst, Self::size(trace, true))
             }
             "span_count" => {
                 let config = policy.span_count.as_ref().unwrap();
@@ -237,10 +238,12 @@ impl Naive {
         let (drops, keeps): (Vec<_>, Vec<_>) =
             self.policies.iter().partition(|policy| policy.r#type == "drop");
         let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, &trace, now, buckets);
-        let (verdict, policy) = match drops.iter().find(&mut matches) {
-            Some(policy) => (Verdict::Dropped, Some(policy.name.clone())),
+        let dropping = (trigger != Trigger::TooLarge).then(|| drops.iter().find(&mut matches));
+        let (verdict, policy) = match dropping {
+            None => (Verdict::Dropped, None),
+            Some(Some(policy)) => (Verdict::Dropped, Some(policy.name.clone())),
             // All are asked, whoever comes first, unless told otherwise.
-            None => match keeps.iter().filter(matches).take(most).collect::<Vec<_>>().first() {
+            Some(None) => match keeps.iter().filter(matches).take(most).collect::<Vec<_>>().first() {
                 Some(policy) => (Verdict::Kept, Some(policy.name.clone())),
                 None => (Verdict::Dropped, None),
             },
@@ -260,7 +263,7 @@ impl Naive {
     pub(crate) fn ingest(&mut self, spans: &[HeldSpan]) {
         self.seen.extend_from_slice(spans);
         let mut context = None;
-        for span in spans {
+        for (number, span) in spans.iter().enumerate() {
             if context.replace((span.0, span.1)) != Some((span.0, span.1)) {
                 self.batches += 1;
             }
@@ -294,6 +297,15 @@ impl Naive {
             if let (true, Some(wait)) = (span.2.parent_span_id.is_empty(), wait) {
                 self.roots += 1;
                 trace.root_due.get_or_insert((now + crate::sampler::nanos(wait), self.roots));
+            }
+            // Checked where the sampler does: after neighbouring spans of one trace.
+            let ends = spans
+                .get(number + 1)
+                .is_none_or(|next| (next.0, next.1, &next.2.trace_id) != (span.0, span.1, &span.2.trace_id));
+            let most = self.config.maximum_trace_size.filter(|_| ends);
+            let is_too_large = most.is_some_and(|most| Self::size(trace, false) > most as i64);
+            if let Some(at) = self.held.iter().position(|trace| is_too_large && trace.id == *id) {
+                self.decide(at, Trigger::TooLarge);
             }
         }
     }

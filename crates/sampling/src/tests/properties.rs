@@ -224,11 +224,13 @@ proptest! {
         num_traces in 1..6_usize,
         caches in (1..4_usize, 1..4_usize),
         after_root in prop::option::of(0..9_000_u64),
+        maximum_trace_size in prop::option::weighted(0.2, 200..3_000_u64),
     ) {
         let config = SamplerConfig {
             decision_wait: 10 * SECOND,
             decision_wait_after_root_received: after_root.map(Duration::from_millis),
             num_traces,
+            maximum_trace_size,
             sampled_cache_size: caches.0,
             non_sampled_cache_size: caches.1,
             early_keep: false,
