@@ -4,7 +4,7 @@ use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView, SpanView};
 
 use crate::ast::{Expr, Key, Value, ValueKind};
 use crate::condition::{ContextKind, SpanScope};
-use crate::error::{Located, nearest};
+use crate::error::{EvalError, Located, nearest};
 use crate::path::{self, Field};
 use crate::program::{Condition, Function, Index, Node, Type};
 use crate::value::Constant;
@@ -36,18 +36,26 @@ struct Compiler {
 impl Compiler {
     fn condition(&self, expr: &Expr) -> Compiled<Condition> {
         Ok(match expr {
-            Expr::Literal(value) => Condition::Constant(*value),
+            Expr::Literal(value) => Condition::Constant { value: *value, literal: true },
             Expr::Or(terms) => self.joined(terms, true, Condition::Or)?,
             Expr::And(terms) => self.joined(terms, false, Condition::And)?,
             Expr::Not(inner) => match self.condition(inner)? {
-                Condition::Constant(value) => Condition::Constant(!value),
+                Condition::Constant { value, literal } => Condition::Constant { value: !value, literal },
                 inner => Condition::Not(Box::new(inner)),
             },
             Expr::Compare(compare) => {
                 let (left, right) = (self.value(&compare.left)?, self.value(&compare.right)?);
                 let at = compare.left.at.0;
                 let constant = is_constant(&left) && is_constant(&right);
-                fold(Condition::Compare { at, left, op: compare.op, right }, constant)?
+                let comparison = Condition::Compare { at, left, op: compare.op, right };
+                if !constant {
+                    return Ok(comparison);
+                }
+                let value = eval::condition(&comparison, &nothing()).map_err(always_fails)?;
+                Condition::Constant {
+                    value,
+                    literal: is_literal(&compare.left) && is_literal(&compare.right),
+                }
             }
             Expr::Call(call) => {
                 let (node, result) = self.call(call)?;
@@ -56,14 +64,15 @@ impl Compiler {
                         .help(format!("compare it, as in {call} == ...")));
                 }
                 match node {
-                    Node::Constant(Constant::Bool(value)) => Condition::Constant(value),
+                    Node::Constant(Constant::Bool(value)) => Condition::Constant { value, literal: false },
                     node => Condition::Call { at: call.at.0, node },
                 }
             }
         })
     }
 
-    /// As in the collector, a constant that settles the matter does so even after what might fail.
+    /// As in the collector, a literal that settles the matter does so even after what might fail; a constant that has
+    /// to be computed does so in its turn.
     fn joined(
         &self,
         terms: &[Expr],
@@ -71,18 +80,24 @@ impl Compiler {
         join: fn(Box<[Condition]>) -> Condition,
     ) -> Compiled<Condition> {
         let mut open = Vec::with_capacity(terms.len());
-        let mut settled = false;
+        let (mut settled, mut closed, mut literals) = (false, false, true);
         for term in terms {
-            match self.condition(term)? {
-                Condition::Constant(value) => settled |= value == settles,
-                condition => open.push(condition),
+            let condition = self.condition(term)?;
+            match condition {
+                Condition::Constant { value, literal: true } => settled |= value == settles,
+                Condition::Constant { value, literal: false } if value != settles => literals = false,
+                _ if closed => {}
+                condition => {
+                    closed = matches!(condition, Condition::Constant { .. });
+                    open.push(condition);
+                }
             }
         }
         if settled {
-            return Ok(Condition::Constant(settles));
+            return Ok(Condition::Constant { value: settles, literal: true });
         }
         Ok(match (open.pop(), open.is_empty()) {
-            (None, _) => Condition::Constant(!settles),
+            (None, _) => Condition::Constant { value: !settles, literal: literals },
             (Some(last), true) => last,
             (Some(last), false) => {
                 open.push(last);
@@ -189,9 +204,23 @@ fn is_constant(node: &Node) -> bool {
     matches!(node, Node::Constant(_))
 }
 
+/// What is written out, with nothing to compute.
+fn is_literal(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Path(_) | ValueKind::Call(_) | ValueKind::Math(..) => false,
+        ValueKind::Negated(inner) => matches!(inner.kind, ValueKind::Int(_) | ValueKind::Float(_)),
+        ValueKind::List(items) => items.iter().all(is_literal),
+        _ => true,
+    }
+}
+
 /// For what does not look at the span.
 fn nothing() -> SpanScope<'static> {
     SpanScope::new(ResourceSpansView::new(&[]), ScopeSpansView::new(&[]), SpanView::new(&[]))
+}
+
+fn always_fails(error: EvalError) -> Located {
+    Located::new(error.offset, error.kind.to_string()).help("this would fail on every span")
 }
 
 fn folded(node: Node, constant: bool) -> Compiled<Node> {
@@ -199,17 +228,6 @@ fn folded(node: Node, constant: bool) -> Compiled<Node> {
         return Ok(node);
     }
     let value = eval::value(&node, &nothing());
-    let kept = value
-        .as_ref()
-        .map(Constant::of)
-        .map_err(|error| Located::new(error.offset, error.kind.to_string()))?;
+    let kept = value.as_ref().map(Constant::of).map_err(|error| always_fails(*error))?;
     Ok(kept.map_or(node, Node::Constant))
-}
-
-fn fold(condition: Condition, constant: bool) -> Compiled<Condition> {
-    if !constant {
-        return Ok(condition);
-    }
-    let value = eval::condition(&condition, &nothing());
-    value.map(Condition::Constant).map_err(|error| Located::new(error.offset, error.kind.to_string()))
 }

@@ -72,7 +72,7 @@ impl Condition {
     /// The answer, where it is the same for every span.
     pub fn constant(&self) -> Option<bool> {
         match self.program {
-            program::Condition::Constant(value) => Some(value),
+            program::Condition::Constant { value, .. } => Some(value),
             _ => None,
         }
     }

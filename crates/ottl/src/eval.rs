@@ -17,7 +17,7 @@ pub(crate) fn at<T>(offset: usize, result: Result<T, EvalErrorKind>) -> Evaluate
 
 pub(crate) fn condition(condition: &Condition, scope: &SpanScope<'_>) -> Evaluated<bool> {
     match condition {
-        Condition::Constant(value) => Ok(*value),
+        Condition::Constant { value, .. } => Ok(*value),
         Condition::Or(terms) => {
             for term in terms {
                 if self::condition(term, scope)? {
@@ -134,8 +134,8 @@ fn field<'a>(field: Field, scope: &SpanScope<'a>) -> Result<Value<'a>, EvalError
         Field::StatusCode => Value::Int(i64::from(span.status().code())),
         Field::StatusMessage => Value::text(span.status().message()),
         Field::Flags => count(span.flags()),
-        Field::Events => Value::List(List::Opaque(span.events().count())),
-        Field::Links => Value::List(List::Opaque(span.links().count())),
+        Field::Events => Value::List(List::Opaque { of: field, len: span.events().count() }),
+        Field::Links => Value::List(List::Opaque { of: field, len: span.links().count() }),
         Field::DroppedAttributesCount => count(span.dropped_attributes_count()),
         Field::DroppedEventsCount => count(span.dropped_events_count()),
         Field::DroppedLinksCount => count(span.dropped_links_count()),

@@ -9,7 +9,11 @@ use crate::value::Constant;
 /// Something true or false.
 #[derive(Debug)]
 pub(crate) enum Condition {
-    Constant(bool),
+    /// A literal, or what was computed when the condition was compiled.
+    Constant {
+        value: bool,
+        literal: bool,
+    },
     Or(Box<[Condition]>),
     And(Box<[Condition]>),
     Not(Box<Condition>),
@@ -156,7 +160,7 @@ impl Condition {
     /// Shows each value to `see`, the outer ones first.
     pub(crate) fn for_each_node<'a>(&'a self, see: &mut dyn FnMut(&'a Node)) {
         match self {
-            Self::Constant(_) => {}
+            Self::Constant { .. } => {}
             Self::Or(terms) | Self::And(terms) => terms.iter().for_each(|term| term.for_each_node(see)),
             Self::Not(inner) => inner.for_each_node(see),
             Self::Compare { left, right, .. } => {

@@ -63,7 +63,7 @@ fn json(value: &Value<'_>, what: &'static str, depth: usize, out: &mut String) -
         Value::List(list) => {
             out.push('[');
             let mut first = true;
-            if matches!(list, List::Opaque(_)) {
+            if matches!(list, List::Opaque { .. }) {
                 return Err(wrong(value, what));
             }
             list.any(|item| {

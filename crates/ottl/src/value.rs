@@ -9,6 +9,7 @@ use forebay_otlp::traces::{
 
 use crate::ast::CompareOp;
 use crate::error::EvalErrorKind;
+use crate::path::Field;
 
 /// Lists and maps deeper than any valid request has them.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -187,7 +188,10 @@ pub(crate) enum List<'a> {
     Constant(&'a [Constant]),
     Built(Vec<Value<'a>>),
     /// A span's events or links: there is nothing to do with them but to count them.
-    Opaque(usize),
+    Opaque {
+        of: Field,
+        len: usize,
+    },
 }
 
 impl<'a> List<'a> {
@@ -196,7 +200,17 @@ impl<'a> List<'a> {
             Self::View(array) => array.iter().count(),
             Self::Constant(items) => items.len(),
             Self::Built(items) => items.len(),
-            Self::Opaque(len) => *len,
+            Self::Opaque { len, .. } => *len,
+        }
+    }
+
+    /// The elements in order; none of what is opaque.
+    fn with_items<'v, R>(&'v self, read: impl FnOnce(&mut dyn Iterator<Item = Value<'v>>) -> R) -> R {
+        match self {
+            Self::View(array) => read(&mut array.iter().map(Value::of)),
+            Self::Constant(items) => read(&mut items.iter().map(Constant::value)),
+            Self::Built(items) => read(&mut items.iter().cloned()),
+            Self::Opaque { .. } => read(&mut std::iter::empty()),
         }
     }
 
@@ -205,23 +219,14 @@ impl<'a> List<'a> {
         &self,
         mut test: impl FnMut(&Value<'_>) -> Result<bool, EvalErrorKind>,
     ) -> Result<bool, EvalErrorKind> {
-        fn any<'v>(
-            values: impl Iterator<Item = Value<'v>>,
-            test: &mut dyn FnMut(&Value<'_>) -> Result<bool, EvalErrorKind>,
-        ) -> Result<bool, EvalErrorKind> {
-            for value in values {
-                if test(&value)? {
+        self.with_items(|items| {
+            for item in items {
+                if test(&item)? {
                     return Ok(true);
                 }
             }
             Ok(false)
-        }
-        match self {
-            Self::View(array) => any(array.iter().map(Value::of), &mut test),
-            Self::Constant(items) => any(items.iter().map(Constant::value), &mut test),
-            Self::Built(items) => any(items.iter().cloned(), &mut test),
-            Self::Opaque(_) => Ok(false),
-        }
+        })
     }
 }
 
@@ -347,22 +352,23 @@ fn same_maps(left: Map<'_>, right: Map<'_>, depth: usize) -> Result<bool, EvalEr
 }
 
 fn same_lists(left: &List<'_>, right: &List<'_>, depth: usize) -> Result<bool, EvalErrorKind> {
-    /// The elements in order.
-    fn items<'v>(list: &'v List<'_>) -> Box<dyn Iterator<Item = Value<'v>> + 'v> {
-        match list {
-            List::View(array) => Box::new(array.iter().map(Value::of)),
-            List::Constant(items) => Box::new(items.iter().map(Constant::value)),
-            List::Built(items) => Box::new(items.iter().cloned()),
-            List::Opaque(_) => Box::new(std::iter::empty()),
-        }
+    if let (List::Opaque { of: left, .. }, List::Opaque { of: right, .. }) = (left, right) {
+        return Ok(left == right);
     }
-    if left.len() != right.len() || matches!((left, right), (List::Opaque(_), _) | (_, List::Opaque(_))) {
+    if matches!(left, List::Opaque { .. })
+        || matches!(right, List::Opaque { .. })
+        || left.len() != right.len()
+    {
         return Ok(false);
     }
-    for (left, right) in items(left).zip(items(right)) {
-        if !same(&left, &right, depth)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    left.with_items(|left| {
+        right.with_items(|right| {
+            for (left, right) in left.zip(right) {
+                if !same(&left, &right, depth)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    })
 }

@@ -94,7 +94,7 @@ fn comparison_follows_the_types() {
             r#"attributes["missing"] > 0"#,
             r#"attributes["missing"] < 0"#,
             r#"status.code != STATUS_CODE_ERROR"#,
-            "events == events",
+            "events == links",
         ],
     );
 }

@@ -1,5 +1,7 @@
 //! Tests by what they look at.
 
+mod agreement;
+mod allocations;
 mod errors;
 mod expressions;
 mod fixture;

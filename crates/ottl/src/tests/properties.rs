@@ -4,6 +4,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::fixture::{entry, list, map, request, scope};
 use crate::{Condition, ContextKind, duration};
@@ -53,8 +55,51 @@ const PIECES: &[&str] = &[
     "Substring(name, 0, Len(attributes[\"k\"]))",
     "Substring(name, kind, flags, true)",
     "Seconds(end_time - start_time)",
+    "Double(name)",
+    "Double(String(attributes[\"k\"]))",
+    "Substring(attributes[\"k\"], 1, 2, true)",
+    "String(attributes)",
+    "TraceID(trace_id.string)",
+    "Hours(end_time - start_time)",
+    "Milliseconds(end_time - start_time)",
+    "parent_span_id",
+    "ToLowerCase(attributes[\"k\"])",
+    "attributes[\"name\"]",
+    "kind.deprecated_string",
+    "status.code * 2 - 1",
+    "dropped_links_count",
+    "\"1.5\"",
+    "\"[1]\"",
+    "3 * attributes[\"k\"]",
+    "String(attributes[\"name\"])",
+    "end_time_unix_nano",
     "SpanID(attributes[\"k\"])",
     "Int(String(start_time_unix_nano))",
+];
+
+/// Texts that converters may take for numbers, or that JSON escapes.
+const TEXTS: &[&str] = &[
+    "1e400",
+    "+5",
+    "-0",
+    "0x10",
+    "0x1p-2",
+    "inf",
+    "-Infinity",
+    "NaN",
+    "1_000",
+    " 5",
+    "5 ",
+    "9223372036854775808",
+    ".5",
+    "5.",
+    "<&>",
+    "\"\\\n\u{1}\u{2028}\u{7f}\u{8}\u{c}",
+    "İstanbul ǅ ﬁ ΣΑΣ",
+    "1e5",
+    "infinity",
+    "1.7976931348623159e308",
+    "1e-400",
 ];
 
 const TESTS: &[&str] = &[
@@ -71,7 +116,7 @@ const TESTS: &[&str] = &[
     "IsList(attributes[\"k\"])",
 ];
 
-fn condition() -> impl Strategy<Value = String> {
+pub(super) fn condition() -> impl Strategy<Value = String> {
     let piece = || prop::sample::select(PIECES);
     let math = prop_oneof![
         4 => piece().prop_map(str::to_owned),
@@ -93,9 +138,18 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
+/// The same ones each time.
+pub(super) fn samples<S: Strategy>(strategy: S, count: usize) -> Vec<S::Value> {
+    let mut runner = TestRunner::deterministic();
+    (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         "[kK1-9é ß]{0,40}".prop_map(Value::StringValue),
+        prop::sample::select(TEXTS).prop_map(|text| Value::StringValue(text.to_owned())),
+        prop::sample::select(&[1e21, 1e-7, 123456.789, 1e20, 0.000001, -0.0, 5e-324][..])
+            .prop_map(Value::DoubleValue),
         any::<bool>().prop_map(Value::BoolValue),
         prop_oneof![any::<i64>(), -3..3_i64, Just(i64::MIN)].prop_map(Value::IntValue),
         any::<f64>().prop_map(Value::DoubleValue),
@@ -112,8 +166,8 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn span() -> impl Strategy<Value = Span> {
-    let attributes = prop::collection::vec(("k|name|é", any_value()), 0..3);
+pub(super) fn span() -> impl Strategy<Value = Span> {
+    let attributes = prop::collection::vec(("k|k|k|name|é", any_value()), 0..3);
     let ids = (prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..10));
     (attributes, "[kKaé =,]{0,12}", ids, any::<[u64; 2]>(), any::<[i32; 2]>(), "[a-c=, ]{0,8}").prop_map(
         |(attributes, name, (trace_id, span_id), times, [kind, code], trace_state)| {
