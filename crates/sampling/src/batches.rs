@@ -3,6 +3,21 @@
 
 use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView};
 
+use crate::facts::Facts;
+use crate::policy::Outcome;
+
+/// A trace's batch that is being taken in, evaluated by itself (`span_ingest`).
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    /// What is known from it alone.
+    pub(crate) facts: Facts,
+    /// It has not been evaluated.
+    pub(crate) open: bool,
+    /// The policy that an earlier batch matched, while drop policies may still match a later one.
+    pub(crate) keep: Option<usize>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
 /// Which batch a span came in, and which scope of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct BatchAt {

@@ -71,7 +71,7 @@ pub fn compile(policies: &[PolicyConfig]) -> Result<PolicySet, Vec<PolicyError>>
             );
         }
         names.push(&config.name);
-        compiler.policy(config);
+        compiler.policy(index, config);
         compiler.path.pop();
     }
     compiler.finish()
@@ -94,7 +94,7 @@ impl Compiler {
         Ok(self.set)
     }
 
-    fn policy(&mut self, config: &PolicyConfig) {
+    fn policy(&mut self, configured: usize, config: &PolicyConfig) {
         let name: Arc<str> = config.name.as_str().into();
         let drops = config.r#type == "drop";
         let terms = if drops {
@@ -105,7 +105,7 @@ impl Compiler {
             self.term(config, &POLICY_TYPES).into_iter().collect()
         };
         let limited = terms.iter().any(Term::is_limited);
-        self.set.policies.push(Policy { name, drops, limited, terms });
+        self.set.policies.push(Policy { name, configured, drops, limited, terms });
     }
 
     /// The terms of an `and` or a `drop`.

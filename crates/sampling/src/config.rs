@@ -256,6 +256,10 @@ pub struct SamplerConfig {
     /// Bytes that held spans may take, headers and unfilled segments included. Beyond it the oldest traces
     /// are decided on what they have.
     pub memory_limit: Option<usize>,
+    /// Evaluate each batch, the spans of a trace in one `ResourceSpans` of one request, by itself as it comes. The
+    /// first that a policy matches settles the verdict; a trace without one is dropped when it is due. With drop
+    /// policies, a trace that is to be kept waits until it is due, since a later batch may still be dropped.
+    pub span_ingest: bool,
     /// A trace whose encoded size is above this is dropped at once, whatever policies say. Nothing is then kept early.
     pub maximum_trace_size: Option<u64>,
     /// How many samplers share what the policies let through a second: this one gets an even part. At least 1.
@@ -278,6 +282,7 @@ impl Default for SamplerConfig {
             drop_pending_traces_on_shutdown: false,
             early_keep: true,
             memory_limit: None,
+            span_ingest: false,
             maximum_trace_size: None,
             shards: 1,
             priority_key: "task.priority".to_owned(),

@@ -86,6 +86,8 @@ pub enum Trigger {
     EvictedNumTraces,
     /// Held spans took more than `memory_limit` and this was the oldest trace.
     EvictedMemory,
+    /// A policy matched a batch as it came (`span_ingest`).
+    SpanIngest,
     /// It grew larger than `maximum_trace_size`.
     TooLarge,
     /// The sampler was flushed.
@@ -102,6 +104,7 @@ impl Trigger {
             Self::EarlyKeep => "early_keep",
             Self::EvictedNumTraces => "evicted_num_traces",
             Self::EvictedMemory => "evicted_memory",
+            Self::SpanIngest => "span_ingest",
             Self::TooLarge => "too_large",
             Self::Shutdown => "shutdown",
         }

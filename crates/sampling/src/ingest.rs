@@ -103,6 +103,7 @@ impl Sampler {
                     self.contexts.release_scope(scope);
                 }
             }
+            self.end_batches(out);
             if let Some(resource) = resource {
                 self.contexts.release_resource(resource);
             }
@@ -163,6 +164,7 @@ impl Sampler {
                     Some(Place::Held(at)) => (at, false),
                     _ => (self.new_trace(id, out), true),
                 };
+                self.open_batch(at);
                 let resource = self.resource(group);
                 let changed = self.add_resource_facts(at, resource);
                 Target::Held { at, record: RecordAt::NONE, changed: changed || is_new }
@@ -179,8 +181,8 @@ impl Sampler {
         let priority_key = self.config.priority_key.as_bytes();
         let facts = walk::span(span, &self.policies, priority_key, &mut self.caches, seen, matched);
         let Some(trace) = self.traces.get_mut(at) else { return false };
-        let mut changed = trace.facts.matched.union(matched);
-        changed |= trace.facts.add_times(facts.start, facts.end) && self.policies.uses_latency;
+        let mut changed = trace.learn(|known| known.matched.union(matched));
+        changed |= trace.learn(|known| known.add_times(facts.start, facts.end)) && self.policies.uses_latency;
         changed |= self.policies.uses_span_count;
         if let Some(value) = facts.priority {
             let best = trace.priority.as_ref().map_or(u32::MAX, |(rank, _)| *rank);
@@ -282,7 +284,7 @@ impl Sampler {
         {
             trace.priority = Some((*rank, Arc::clone(value)));
         }
-        trace.facts.matched.union(&facts.matched)
+        trace.learn(|known| known.matched.union(&facts.matched))
     }
 
     /// The number of the group's resource, held until the resource is read.

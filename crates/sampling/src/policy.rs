@@ -32,6 +32,8 @@ pub struct PolicySet {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
+    /// Its place in the configuration.
+    pub(crate) configured: usize,
     pub(crate) drops: bool,
     /// Its vote depends on the traces it voted on before.
     pub(crate) limited: bool,
@@ -75,6 +77,29 @@ impl Term {
             Self::Limit(_) | Self::Composite(_) => true,
             Self::Not(term) => term.is_limited(),
             Self::All(terms) => terms.iter().any(Self::is_limited),
+            _ => false,
+        }
+    }
+}
+
+impl PolicySet {
+    /// Places in the configuration of policies that cannot vote on a part of a trace (`span_ingest`): what they say
+    /// of it may be wrong of the whole.
+    pub fn need_whole_traces(&self) -> impl Iterator<Item = usize> {
+        let needs = |policy: &&Policy| policy.terms.iter().any(|term| self.needs_whole_trace(term));
+        self.policies.iter().filter(needs).map(|policy| policy.configured)
+    }
+
+    fn needs_whole_trace(&self, term: &Term) -> bool {
+        match term {
+            Term::Limit(_) | Term::SpanCount { max: Some(_), .. } | Term::Latency { upper: Some(_), .. } => {
+                true
+            }
+            Term::Composite(composite) => self.composites.get(*composite).is_some_and(|composite| {
+                composite.parts.iter().any(|part| self.needs_whole_trace(&part.term))
+            }),
+            Term::Not(term) => self.needs_whole_trace(term),
+            Term::All(terms) => terms.iter().any(|term| self.needs_whole_trace(term)),
             _ => false,
         }
     }
@@ -129,6 +154,14 @@ pub struct PolicyVotes {
 /// An outcome: the verdict, why, and the index of the policy that decided.
 pub(crate) type Outcome = (Verdict, Reason, Option<usize>);
 
+/// The outcome when no policy matches.
+pub(crate) const NO_MATCH: Outcome = (Verdict::Dropped, Reason::NoPolicyMatched, None);
+
+/// The outcome of a match.
+pub(crate) fn kept_by(policy: usize) -> Outcome {
+    (Verdict::Kept, Reason::PolicyMatch, Some(policy))
+}
+
 impl PolicySet {
     /// The policies' names in the order of evaluation: drop policies first.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -160,10 +193,36 @@ impl PolicySet {
                 break;
             }
         }
-        match winner {
-            Some(_) => (Verdict::Kept, Reason::PolicyMatch, winner),
-            None => (Verdict::Dropped, Reason::NoPolicyMatched, None),
+        winner.map_or(NO_MATCH, kept_by)
+    }
+
+    /// Decides on one batch, if that settles it. `keep` remembers the policy that matched first while a later
+    /// batch may still be dropped.
+    pub(crate) fn decide_batch(
+        &self,
+        trace: Candidate<'_>,
+        keep: &mut Option<usize>,
+        meters: &mut Meters,
+        votes: &mut [PolicyVotes],
+    ) -> Option<Outcome> {
+        let mut may_drop = false;
+        for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
+            may_drop |= policy.drops;
+            if !policy.drops && keep.is_some() {
+                break;
+            }
+            if !self.matches(policy, trace, meters) {
+                votes.not_sampled += 1;
+            } else if policy.drops {
+                votes.dropped += 1;
+                return Some((Verdict::Dropped, Reason::DroppedByPolicy, Some(index)));
+            } else {
+                votes.sampled += 1;
+                votes.spans_sampled += trace.spans;
+                *keep = Some(index);
+            }
         }
+        keep.filter(|_| !may_drop).map(kept_by)
     }
 
     /// True when the trace is kept whatever spans still come.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batches::Batch;
 use crate::config::SamplerConfig;
 use crate::contexts::Contexts;
 use crate::decided::{Decided, Remembered};
@@ -14,7 +15,7 @@ use crate::facts::Facts;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
 use crate::limits::Meters;
-use crate::policy::{PolicySet, PolicyVotes};
+use crate::policy::{NO_MATCH, PolicySet, PolicyVotes, kept_by};
 use crate::predicate::MatchCache;
 use crate::segments::{RecordAt, Segments};
 use crate::traces::{Trace, Traces};
@@ -39,6 +40,8 @@ pub struct Sampler {
     pub(crate) contexts: Contexts,
     pub(crate) caches: Vec<MatchCache>,
     meters: Meters,
+    /// Undecided traces with a batch that is being taken in: number and generation.
+    open: Vec<(u32, u32)>,
     /// Number of the batch that is being taken in.
     pub(crate) batch: u32,
     pub(crate) emitter: Emitter,
@@ -109,9 +112,9 @@ impl Sampler {
             wait_after_root: config.decision_wait_after_root_received.map(nanos),
             kept: Decided::new(remembered(config.sampled_cache_size)),
             dropped: Decided::new(remembered(config.non_sampled_cache_size)),
-            // A trace that is kept early could still grow too large.
+            // A trace that is kept early could still grow too large; batches have their own way.
             config: SamplerConfig {
-                early_keep: config.early_keep && config.maximum_trace_size.is_none(),
+                early_keep: config.early_keep && config.maximum_trace_size.is_none() && !config.span_ingest,
                 ..config
             },
             seed,
@@ -122,6 +125,7 @@ impl Sampler {
             segments: Segments::new(segment_bytes),
             contexts: Contexts::new(seed),
             meters,
+            open: Vec::new(),
             batch: 0,
             caches: policies.predicates.caches(seed),
             emitter: Emitter::default(),
@@ -208,6 +212,7 @@ impl Sampler {
         {
             self.decide(oldest, Trigger::EvictedNumTraces, out);
         }
+        let batch = self.config.span_ingest;
         let sized = self.policies.uses_size || self.config.maximum_trace_size.is_some();
         let at = self.traces.push_newest(Trace {
             id,
@@ -215,6 +220,10 @@ impl Sampler {
             spans: 0,
             bytes: 0,
             facts: Facts::new(&self.policies, &id),
+            batch: batch.then(|| {
+                let facts = Facts::new(&self.policies, &id);
+                Box::new(Batch { facts, open: false, keep: None, outcome: None })
+            }),
             size: sized.then(Box::default),
             last_record: RecordAt::NONE,
             priority: None,
@@ -244,6 +253,34 @@ impl Sampler {
         {
             self.decide(oldest, Trigger::EvictedMemory, out);
         }
+    }
+
+    /// A trace has spans in the batch that is being taken in.
+    pub(crate) fn open_batch(&mut self, at: u32) {
+        let Some(trace) = self.traces.get_mut(at) else { return };
+        if let Some(batch) = &mut trace.batch
+            && !batch.open
+        {
+            batch.open = true;
+            batch.facts = Facts::new(&self.policies, &trace.id);
+            self.open.push((at, self.traces.generation(at)));
+        }
+    }
+
+    /// The batches that are being taken in are complete: decides the traces that they settle.
+    pub(crate) fn end_batches(&mut self, out: &mut Vec<Action>) {
+        let mut open = std::mem::take(&mut self.open);
+        for (at, generation) in open.drain(..) {
+            if self.traces.generation(at) != generation {
+                continue;
+            }
+            let Some(trace) = self.traces.get_mut(at) else { continue };
+            trace.evaluate_batch(&self.policies, &mut self.meters, &mut self.votes);
+            if trace.batch.as_ref().is_some_and(|batch| batch.outcome.is_some()) {
+                self.decide(at, Trigger::SpanIngest, out);
+            }
+        }
+        self.open = open;
     }
 
     /// True when a trace is larger than one may be.
@@ -276,12 +313,17 @@ impl Sampler {
 
     /// Decides a trace on what it has, sends it on or discards it, and remembers the verdict.
     pub(crate) fn decide(&mut self, at: u32, trigger: Trigger, out: &mut Vec<Action>) {
-        let Some(trace) = self.traces.remove(at) else { return };
+        let Some(mut trace) = self.traces.remove(at) else { return };
         let (verdict, reason, policy) =
             if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
             } else if trigger == Trigger::TooLarge {
                 (Verdict::Dropped, Reason::TooLarge, None)
+            } else if trace.batch.is_some() {
+                trace.evaluate_batch(&self.policies, &mut self.meters, &mut self.votes);
+                let batch = trace.batch.as_ref();
+                let pending = || batch.and_then(|batch| batch.keep).map_or(NO_MATCH, kept_by);
+                batch.and_then(|batch| batch.outcome).unwrap_or_else(pending)
             } else {
                 let first_match = self.config.sample_on_first_match;
                 self.policies.decide(trace.candidate(), first_match, &mut self.meters, &mut self.votes)
@@ -346,7 +388,7 @@ impl Sampler {
     }
 
     fn remember(&mut self, trace: &Trace, verdict: Verdict, policy: Option<usize>, trigger: Trigger) {
-        let early = trigger == Trigger::EarlyKeep;
+        let early = verdict == Verdict::Kept && matches!(trigger, Trigger::EarlyKeep | Trigger::SpanIngest);
         let item = Remembered {
             id: trace.id,
             decided_at: self.now,

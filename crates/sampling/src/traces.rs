@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::batches::Size;
+use crate::batches::{Batch, Size};
 use crate::facts::{Candidate, Facts};
+use crate::limits::Meters;
+use crate::policy::{PolicySet, PolicyVotes};
 use crate::segments::RecordAt;
 
 /// No trace.
@@ -17,6 +19,8 @@ pub(crate) struct Trace {
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
     pub(crate) facts: Facts,
+    /// With `span_ingest`.
+    pub(crate) batch: Option<Box<Batch>>,
     /// Counted when some policy or setting asks for it.
     pub(crate) size: Option<Box<Size>>,
     /// The record of its spans that came last.
@@ -30,6 +34,30 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// Adds what was read to what is known; true when that changed anything.
+    pub(crate) fn learn(&mut self, add: impl Fn(&mut Facts) -> bool) -> bool {
+        if let Some(batch) = &mut self.batch {
+            add(&mut batch.facts);
+        }
+        add(&mut self.facts)
+    }
+
+    /// Evaluates the open batch by itself.
+    pub(crate) fn evaluate_batch(
+        &mut self,
+        policies: &PolicySet,
+        meters: &mut Meters,
+        votes: &mut [PolicyVotes],
+    ) {
+        let bytes = self.candidate().bytes;
+        if let Some(batch) = &mut self.batch
+            && std::mem::take(&mut batch.open)
+        {
+            let candidate = Candidate { id: &self.id, facts: &batch.facts, spans: self.spans, bytes };
+            batch.outcome = policies.decide_batch(candidate, &mut batch.keep, meters, votes);
+        }
+    }
+
     pub(crate) fn candidate(&self) -> Candidate<'_> {
         let bytes = self.size.as_ref().map_or(0, |size| size.request());
         Candidate { id: &self.id, facts: &self.facts, spans: self.spans, bytes }

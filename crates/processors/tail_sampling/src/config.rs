@@ -37,7 +37,7 @@ pub(crate) struct Config {
     pub decision_cache: DecisionCache,
     /// Stop at the first policy that keeps a trace.
     pub sample_on_first_match: bool,
-    /// `trace-complete` is supported.
+    /// `trace-complete` decides on whole traces, `span-ingest` on each batch as it comes.
     pub sampling_strategy: String,
     /// At a stop, drop undecided traces instead of deciding them on what they have.
     pub drop_pending_traces_on_shutdown: bool,
@@ -89,6 +89,9 @@ const PRIORITY_ORDER: [&str; 4] = ["critical", "high", "normal", "low"];
 /// More threads than this are a mistake, not a choice.
 const MOST_SHARDS: usize = 256;
 
+const SPAN_INGEST: &str = "span-ingest";
+const STRATEGIES: [&str; 2] = ["trace-complete", SPAN_INGEST];
+
 impl Config {
     /// The number of shards to run.
     pub fn shards(&self) -> usize {
@@ -113,6 +116,7 @@ impl Config {
             drop_pending_traces_on_shutdown: self.drop_pending_traces_on_shutdown,
             early_keep: self.early_keep,
             memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
+            span_ingest: self.sampling_strategy == SPAN_INGEST,
             maximum_trace_size: Some(self.maximum_trace_size_bytes).filter(|most| *most > 0),
             shards,
             priority_key: PRIORITY_KEY.to_owned(),
@@ -131,10 +135,11 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
     if config.num_shards > MOST_SHARDS {
         refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for every two cores"));
     }
-    if config.sampling_strategy != "trace-complete" {
+    if !STRATEGIES.contains(&config.sampling_strategy.as_str()) {
+        let supported = STRATEGIES.join(", ");
         refuse(
             "sampling_strategy",
-            format!("`{}` is not supported yet; supported: trace-complete", config.sampling_strategy),
+            format!("unknown strategy `{}`; supported: {supported}", config.sampling_strategy),
         );
     }
     if config.block_on_overflow {
@@ -160,6 +165,13 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
             return Err(errors);
         }
     };
+    if config.sampling_strategy == SPAN_INGEST {
+        for place in policies.need_whole_traces() {
+            let message = "needs whole traces, which sampling_strategy span-ingest does not wait for: rate_limiting, \
+                bytes_limiting, span_count with max_spans and latency with upper_threshold_ms need trace-complete";
+            errors.push(node.error_at(&["policies", &place.to_string()], message));
+        }
+    }
     errors.into_result(Box::new(Plan { config, policies: Arc::new(policies) }) as Box<dyn BuildProcessor>)
 }
 

@@ -110,6 +110,22 @@ async fn figures_are_true_while_the_next_stage_is_full() {
     assert_eq!(processor.shutdown(soon()).sent, 2);
 }
 
+#[tokio::test]
+async fn span_ingest_and_the_bound_of_one_trace_reach_the_sampler() {
+    let sink = Arc::new(Sink::default());
+    let config = PRIORITY.replace("SHARDS", "2")
+        + "early_keep: false\nsampling_strategy: span-ingest\n\
+        maximum_trace_size_bytes: 2000\n";
+    let (telemetry, processor) = start(&config, &sink);
+    let entrance = processor.consumer();
+    entrance.consume(requests::payload(1, 0, 1, None)).unwrap();
+    entrance.consume(requests::payload(1, 1, 1, Some(("task.priority", "critical")))).unwrap();
+    sink.wait_for(2);
+    entrance.consume(requests::payload(2, 0, 100, None)).unwrap();
+    processor.shutdown(soon());
+    assert_eq!(metric(&telemetry, "otelcol_processor_tail_sampling_traces_dropped_too_large", &[]), 1.0);
+}
+
 #[test]
 fn wrong_configurations_are_located() {
     let cases = [
@@ -121,9 +137,20 @@ fn wrong_configurations_are_located() {
             "not supported yet",
         ),
         (
-            "policies: [{name: a, type: always_sample}]\nsampling_strategy: span-ingest\n",
+            "policies: [{name: a, type: always_sample}]\nsampling_strategy: span-egress\n",
             "c.yaml:2:20",
-            "trace-complete",
+            "trace-complete, span-ingest",
+        ),
+        (
+            "sampling_strategy: span-ingest\npolicies:\n  - {name: a, type: trace_flags}\n  - {name: b, type: span_count, span_count: {max_spans: 5}}\n",
+            "c.yaml:4:5",
+            "needs whole traces",
+        ),
+        (
+            "policies:\n  - name: c\n    type: composite\n    composite:\n      max_total_spans_per_second: 5\n      \
+             policy_order: [a, b]\n      composite_sub_policy: [{name: a, type: always_sample}]\n",
+            "c.yaml:6:25",
+            "unknown policy \"b\"",
         ),
         ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
         ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),

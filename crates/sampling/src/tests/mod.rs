@@ -9,4 +9,5 @@ mod model;
 mod policies;
 mod properties;
 mod sampler;
+mod span_ingest;
 mod support;

@@ -27,6 +27,12 @@ struct NaiveTrace {
     spans: Vec<HeldSpan>,
     /// The number of the batch that each span came in.
     batches: Vec<usize>,
+    /// All spans, also those that are not in this part of the trace.
+    count: usize,
+    /// With `span_ingest`: a batch is to be evaluated, what that came to, and who would keep the trace.
+    open: bool,
+    outcome: Option<(Verdict, Option<String>)>,
+    keep: Option<String>,
 }
 
 /// What a limit has left, in thousandths, and when: by policy name.
@@ -196,7 +202,7 @@ impl Naive {
                 });
                 let (second, key) = (now / 1_000_000_000, format!("{}/{}", policy.name, sub.name));
                 let taken = buckets.get(&key).filter(|(_, at)| *at == second).map_or(0, |(taken, _)| *taken);
-                let taken = taken + spans.len() as i64;
+                let taken = taken + trace.count as i64;
                 let passes = taken <= part.min(total);
                 if passes {
                     buckets.insert(key, (taken, second));
@@ -210,7 +216,7 @@ impl Naive {
             }
             "span_count" => {
                 let config = policy.span_count.as_ref().unwrap();
-                let count = spans.len() as i32;
+                let count = trace.count as i32;
                 count >= config.min_spans && (config.max_spans == 0 || count <= config.max_spans)
             }
             "trace_flags" => spans.iter().any(|(_, _, span)| span.flags & 1 == 1),
@@ -231,7 +237,59 @@ impl Naive {
         }
     }
 
+    /// Evaluates the open batch of a trace by itself.
+    fn evaluate_batch(&mut self, at: usize) {
+        let (now, buckets, trace) = (self.now, &mut self.buckets, &mut self.held[at]);
+        if !std::mem::take(&mut trace.open) {
+            return;
+        }
+        let last = *trace.batches.last().unwrap();
+        let from = trace.batches.iter().position(|batch| *batch == last).unwrap();
+        let part = NaiveTrace {
+            id: trace.id.clone(),
+            spans: trace.spans[from..].to_vec(),
+            batches: trace.batches[from..].to_vec(),
+            outcome: None,
+            keep: None,
+            ..*trace
+        };
+        let (drops, keeps): (Vec<_>, Vec<_>) =
+            self.policies.iter().partition(|policy| policy.r#type == "drop");
+        let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, &part, now, buckets);
+        if let Some(policy) = drops.iter().find(&mut matches) {
+            trace.outcome = Some((Verdict::Dropped, Some(policy.name.clone())));
+            return;
+        }
+        if trace.keep.is_none() {
+            trace.keep = keeps.iter().find(matches).map(|policy| policy.name.clone());
+        }
+        if drops.is_empty() && trace.keep.is_some() {
+            trace.outcome = Some((Verdict::Kept, trace.keep.clone()));
+        }
+    }
+
+    /// The end of a `ResourceSpans`.
+    fn end_batches(&mut self, ids: &[Vec<u8>]) {
+        for id in ids {
+            let Some(at) = self.held.iter().position(|trace| trace.id == *id) else { continue };
+            self.evaluate_batch(at);
+            if self.held[at].outcome.is_some() {
+                self.decide(at, Trigger::SpanIngest);
+            }
+        }
+    }
+
     fn decide(&mut self, at: usize, trigger: Trigger) {
+        if self.config.span_ingest && trigger != Trigger::TooLarge {
+            self.evaluate_batch(at);
+            let trace = self.held.remove(at);
+            let pending = trace
+                .keep
+                .as_ref()
+                .map_or((Verdict::Dropped, None), |name| (Verdict::Kept, Some(name.clone())));
+            let (verdict, policy) = trace.outcome.clone().unwrap_or(pending);
+            return self.conclude(trace, verdict, policy, trigger);
+        }
         let trace = self.held.remove(at);
         let (now, buckets) = (self.now, &mut self.buckets);
         let most = if self.config.sample_on_first_match { 1 } else { usize::MAX };
@@ -248,6 +306,10 @@ impl Naive {
                 None => (Verdict::Dropped, None),
             },
         };
+        self.conclude(trace, verdict, policy, trigger);
+    }
+
+    fn conclude(&mut self, trace: NaiveTrace, verdict: Verdict, policy: Option<String>, trigger: Trigger) {
         self.decisions.push((trace.id.clone(), verdict, policy, trace.spans.len(), trigger));
         if verdict == Verdict::Kept {
             self.sent.extend(trace.spans);
@@ -263,9 +325,16 @@ impl Naive {
     pub(crate) fn ingest(&mut self, spans: &[HeldSpan]) {
         self.seen.extend_from_slice(spans);
         let mut context = None;
+        let mut ids: Vec<Vec<u8>> = Vec::new();
         for (number, span) in spans.iter().enumerate() {
             if context.replace((span.0, span.1)) != Some((span.0, span.1)) {
                 self.batches += 1;
+                if self.config.span_ingest {
+                    self.end_batches(&std::mem::take(&mut ids));
+                }
+            }
+            if !ids.contains(&span.2.trace_id) {
+                ids.push(span.2.trace_id.clone());
             }
             let id = &span.2.trace_id;
             let known = self.remembered.iter().position(|list| list.contains(id));
@@ -288,12 +357,18 @@ impl Naive {
                     root_due: None,
                     spans: Vec::new(),
                     batches: Vec::new(),
+                    count: 0,
+                    open: false,
+                    outcome: None,
+                    keep: None,
                 });
             }
             let (now, wait) = (self.now, self.config.decision_wait_after_root_received);
             let trace = self.held.iter_mut().find(|trace| trace.id == *id).unwrap();
             trace.spans.push(span.clone());
             trace.batches.push(self.batches);
+            trace.count += 1;
+            trace.open = true;
             if let (true, Some(wait)) = (span.2.parent_span_id.is_empty(), wait) {
                 self.roots += 1;
                 trace.root_due.get_or_insert((now + crate::sampler::nanos(wait), self.roots));
@@ -307,6 +382,9 @@ impl Naive {
             if let Some(at) = self.held.iter().position(|trace| is_too_large && trace.id == *id) {
                 self.decide(at, Trigger::TooLarge);
             }
+        }
+        if self.config.span_ingest {
+            self.end_batches(&ids);
         }
     }
 

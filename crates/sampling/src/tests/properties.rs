@@ -215,6 +215,39 @@ fn run(policies: &str, config: SamplerConfig, events: &[Event]) -> (Driver, Naiv
     (driver, naive)
 }
 
+/// What the sampler decided, in the naive one's terms.
+fn decisions(driver: &Driver) -> Vec<super::model::NaiveDecision> {
+    let decided = driver.decisions.iter().map(|decision| {
+        let policy = decision.policy.as_deref().map(str::to_owned);
+        (decision.trace_id.to_vec(), decision.verdict, policy, decision.spans as usize, decision.trigger)
+    });
+    decided.collect()
+}
+
+/// The policies that can vote on a part of a trace, and some more.
+fn by_batch() -> Vec<&'static str> {
+    let more = [
+        r#"[{"name": "shared", "type": "composite", "composite": {"max_total_spans_per_second": 6,
+            "composite_sub_policy": [
+                {"name": "some", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}},
+                {"name": "rest", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}],
+            "rate_allocation": [{"policy": "some"}, {"policy": "rest", "percent": 50}]}},
+            {"name": "several", "type": "span_count", "span_count": {"min_spans": 5}}]"#,
+        r#"[{"name": "slow", "type": "latency", "latency": {"threshold_ms": 20}},
+            {"name": "both", "type": "and", "and": {"and_sub_policy": [
+                {"type": "string_attribute", "string_attribute": {"key": "p", "values": ["a"]}},
+                {"type": "not", "not": {"not_sub_policy": {"type": "status_code", "status_code":
+                    {"status_codes": ["ERROR"]}}}}]}}]"#,
+    ];
+    let whole = |policies: &&str| {
+        let set = crate::compile(&super::support::policies(policies)).unwrap();
+        set.need_whole_traces().next().is_none()
+    };
+    let by_batch: Vec<_> = POLICIES.into_iter().chain(more).filter(whole).collect();
+    assert!(by_batch.len() >= 5);
+    by_batch
+}
+
 proptest! {
     /// Same verdicts for the same reasons in the same order, and the same spans sent on, byte for byte, once each.
     #[test]
@@ -237,11 +270,34 @@ proptest! {
             ..SamplerConfig::default()
         };
         let (driver, naive) = run(policies, config, &events);
-        let decisions: Vec<_> = driver.decisions.iter().map(|decision| {
-            let policy = decision.policy.as_deref().map(str::to_owned);
-            (decision.trace_id.to_vec(), decision.verdict, policy, decision.spans as usize, decision.trigger)
-        }).collect();
-        prop_assert_eq!(&decisions, &naive.decisions);
+        prop_assert_eq!(&decisions(&driver), &naive.decisions);
+        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
+        expected.sort();
+        prop_assert!(sent(&driver) == expected, "other spans were sent on");
+        prop_assert_eq!(driver.sampler.stats().spans_held, 0);
+    }
+
+    /// The same with each batch evaluated by itself.
+    #[test]
+    fn span_ingest_agrees_with_the_naive_sampler(
+        policies in prop::sample::select(by_batch()),
+        events in prop::collection::vec(event(), 1..40),
+        num_traces in 1..6_usize,
+        after_root in prop::option::of(0..9_000_u64),
+        maximum_trace_size in prop::option::weighted(0.2, 200..3_000_u64),
+    ) {
+        let config = SamplerConfig {
+            decision_wait: 10 * SECOND,
+            decision_wait_after_root_received: after_root.map(Duration::from_millis),
+            num_traces,
+            maximum_trace_size,
+            sampled_cache_size: 3,
+            non_sampled_cache_size: 3,
+            span_ingest: true,
+            ..SamplerConfig::default()
+        };
+        let (driver, naive) = run(policies, config, &events);
+        prop_assert_eq!(&decisions(&driver), &naive.decisions);
         let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
         expected.sort();
         prop_assert!(sent(&driver) == expected, "other spans were sent on");
