@@ -235,8 +235,12 @@ pub struct SamplerConfig {
     pub decision_wait: Duration,
     /// When set, a trace is decided this long after its root span if that is earlier.
     pub decision_wait_after_root_received: Option<Duration>,
-    /// How many undecided traces are held; one more and the oldest is decided on what it has. At least 1.
+    /// How many undecided traces are held; one more and the oldest is decided on what it has, but for
+    /// `block_on_overflow`. At least 1.
     pub num_traces: usize,
+    /// Hold more than `num_traces` rather than decide the oldest too early: whoever drives the sampler must then
+    /// [ask](crate::Sampler::is_full) before each request whether to wait.
+    pub block_on_overflow: bool,
     /// How many kept trace ids are remembered, so that their late spans are kept too. 0: as many as `num_traces`.
     pub sampled_cache_size: usize,
     /// How many dropped trace ids are remembered, so that their late spans are dropped too. 0: as many as `num_traces`.
@@ -276,6 +280,7 @@ impl Default for SamplerConfig {
             decision_wait: Duration::from_secs(30),
             decision_wait_after_root_received: None,
             num_traces: 50_000,
+            block_on_overflow: false,
             sampled_cache_size: 0,
             non_sampled_cache_size: 0,
             sample_on_first_match: false,

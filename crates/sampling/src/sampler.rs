@@ -174,6 +174,13 @@ impl Sampler {
         self.traces.held() > 0
     }
 
+    /// True when the next request should wait for a decision: as many traces as may be are held, and none is to make
+    /// room (`block_on_overflow`). [`Self::next_deadline`] tells until when at the latest.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.config.block_on_overflow && self.traces.held() >= self.config.num_traces
+    }
+
     /// Counts and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -207,7 +214,8 @@ impl Sampler {
 
     /// Makes an entry for a trace seen for the first time, and room for it before.
     pub(crate) fn new_trace(&mut self, id: [u8; 16], out: &mut Vec<Action>) -> u32 {
-        if self.traces.held() >= self.config.num_traces
+        if !self.config.block_on_overflow
+            && self.traces.held() >= self.config.num_traces
             && let Some((oldest, _)) = self.traces.oldest()
         {
             self.decide(oldest, Trigger::EvictedNumTraces, out);

@@ -30,9 +30,8 @@ pub(crate) struct Config {
     pub num_traces: usize,
     /// The collector's hint for its maps; our store needs none.
     pub expected_new_traces_per_sec: u64,
-    /// The collector's waiting instead of evicting; evicting evaluates here, so there is nothing to wait for.
-    #[serde(skip_serializing)]
-    block_on_overflow: bool,
+    /// With `num_traces` undecided, take nothing in until one is decided.
+    pub block_on_overflow: bool,
     /// Remembered verdicts.
     pub decision_cache: DecisionCache,
     /// Stop at the first policy that keeps a trace.
@@ -110,6 +109,7 @@ impl Config {
             decision_wait: self.decision_wait.into(),
             decision_wait_after_root_received: (!after_root.is_zero()).then_some(after_root),
             num_traces: part(self.num_traces),
+            block_on_overflow: self.block_on_overflow,
             sampled_cache_size: part(self.decision_cache.sampled_cache_size),
             non_sampled_cache_size: part(self.decision_cache.non_sampled_cache_size),
             sample_on_first_match: self.sample_on_first_match,
@@ -140,14 +140,6 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
         refuse(
             "sampling_strategy",
             format!("unknown strategy `{}`; supported: {supported}", config.sampling_strategy),
-        );
-    }
-    if config.block_on_overflow {
-        refuse(
-            "block_on_overflow",
-            "is not supported yet: beyond num_traces the oldest trace is decided on what it has, not lost; \
-             supported: false"
-                .to_owned(),
         );
     }
     let policies = match compile(&config.policies) {

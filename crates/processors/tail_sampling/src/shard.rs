@@ -36,11 +36,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub fn run(mut self) -> Drained {
+        let never = crossbeam_channel::never();
         while self.deadline.is_none() {
             let due =
                 self.sampler.next_deadline().map_or(IDLE, |due| due.saturating_sub(self.started.elapsed()));
+            // With block_on_overflow nothing is taken in until there is room; a deadline or a stop ends the wait.
+            let input = if self.sampler.is_full() { &never } else { self.input.as_crossbeam() };
             select! {
-                recv(self.input.as_crossbeam()) -> payload => match payload {
+                recv(input) -> payload => match payload {
                     Ok(payload) => { self.input.taken(&payload); self.ingest(&payload) }
                     // Every sender is gone without a stop: nothing more can come.
                     Err(_) => self.deadline = Some(Instant::now()),
@@ -49,12 +52,15 @@ impl Worker {
                 default(due) => {}
             }
             for _ in 1..BURST {
+                if self.sampler.is_full() {
+                    break;
+                }
                 let Ok(payload) = self.input.try_recv() else { break };
                 self.ingest(&payload);
             }
             self.tick();
         }
-        // Upstream stages have stopped: what is queued is all there is.
+        // Upstream stages have stopped: what is queued is all there is, and little beside what is held.
         while let Ok(payload) = self.input.try_recv() {
             self.ingest(&payload);
         }

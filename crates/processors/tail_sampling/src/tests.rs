@@ -126,16 +126,51 @@ async fn span_ingest_and_the_bound_of_one_trace_reach_the_sampler() {
     assert_eq!(metric(&telemetry, "otelcol_processor_tail_sampling_traces_dropped_too_large", &[]), 1.0);
 }
 
+#[tokio::test]
+async fn block_on_overflow_waits_for_decisions_and_never_hangs() {
+    let config = |wait: &str| {
+        format!(
+            "block_on_overflow: true\nnum_traces: 2\nnum_shards: 1\nearly_keep: false\ndecision_wait: {wait}\n\
+             policies: [{{name: all, type: always_sample}}]\n"
+        )
+    };
+    let too_early = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early";
+    let sink = Arc::new(Sink::default());
+    let (telemetry, processor) = start(&config("5ms"), &sink);
+    for trace in 0..20 {
+        processor.consumer().consume(requests::payload(trace, 0, 3, None)).unwrap();
+    }
+    sink.wait_for(60);
+    processor.shutdown(soon());
+    assert_eq!(metric(&telemetry, too_early, &[]), 0.0);
+    // A stop does not wait for room.
+    let sink = Arc::new(Sink::default());
+    let (telemetry, processor) = start(&config("1h"), &sink);
+    for trace in 0..20 {
+        processor.consumer().consume(requests::payload(trace, 0, 3, None)).unwrap();
+    }
+    assert_eq!(processor.shutdown(soon()).sent, 60);
+    assert_eq!(metric(&telemetry, too_early, &[]), 0.0);
+}
+
+#[tokio::test]
+async fn while_full_requests_are_refused_with_a_retry() {
+    let sink = Arc::new(Sink::default());
+    let config = "block_on_overflow: true\nnum_traces: 1\nnum_shards: 1\ndecision_wait: 1h\n\
+        policies: [{name: important, type: latency, latency: {threshold_ms: 3600000}}]\n";
+    let (_, processor) = start(config, &sink);
+    // What waits in front of the shard is bounded, so that a client comes to feel it.
+    let refused = (0..10_000)
+        .find_map(|trace| processor.consumer().consume(requests::payload(trace, 0, 1, None)).err());
+    assert!(refused.unwrap().refusal.retry_after.is_some());
+    processor.shutdown(soon());
+}
+
 #[test]
 fn wrong_configurations_are_located() {
     let cases = [
         ("decision_wait: 1s\n", "c.yaml:1", "policies"),
         ("policies: [{name: a, type: always_sample}]\nnum_traces: 0\n", "c.yaml:2:13", "at least 1"),
-        (
-            "policies: [{name: a, type: always_sample}]\nblock_on_overflow: true\n",
-            "c.yaml:2:20",
-            "not supported yet",
-        ),
         (
             "policies: [{name: a, type: always_sample}]\nsampling_strategy: span-egress\n",
             "c.yaml:2:20",

@@ -194,6 +194,25 @@ fn one_trace_too_many_decides_the_oldest_on_what_it_has() {
 }
 
 #[test]
+fn block_on_overflow_evicts_nothing_and_says_when_it_is_full() {
+    let config = SamplerConfig { num_traces: 2, block_on_overflow: true, ..patient() };
+    let mut driver = Driver::new(config, &critical());
+    driver.ingest(&request(vec![span(1, 0)]), Duration::ZERO);
+    assert!(!driver.sampler.is_full());
+    // A request that has been taken is taken whole.
+    driver.ingest(&request(vec![span(2, 0), span(3, 0)]), SECOND);
+    assert!(driver.sampler.is_full());
+    assert_eq!((driver.decisions.len(), driver.sampler.stats().traces_held), (0, 3));
+    // One decision may not be enough.
+    let deadline = driver.sampler.next_deadline().unwrap();
+    driver.tick(deadline);
+    assert!(driver.sampler.is_full());
+    driver.tick(driver.sampler.next_deadline().unwrap());
+    assert!(!driver.sampler.is_full());
+    assert_eq!(driver.sampler.stats().traces_evicted, 0);
+}
+
+#[test]
 fn the_memory_limit_decides_the_oldest_and_holds() {
     let limit = 1 << 20;
     let mut driver = Driver::new(SamplerConfig { memory_limit: Some(limit), ..patient() }, &critical());
