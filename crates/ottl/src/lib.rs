@@ -19,6 +19,7 @@ mod duration;
 mod error;
 mod eval;
 mod function;
+mod item;
 mod parse;
 mod path;
 mod program;

@@ -3,10 +3,9 @@
 //! A parenthesis may hold a condition or a calculation; which one is known at its end. So the parser yields an
 //! [`Item`] until something around it needs the one or the other.
 
-use crate::ast::{
-    Argument, At, Call, Compare, CompareOp, Expr, Key, MathOp, Path, Segment, Value, ValueKind,
-};
+use crate::ast::{Argument, At, Call, Compare, CompareOp, Expr, Key, MathOp, Path, Segment, ValueKind};
 use crate::error::Located;
+use crate::item::{Item, ItemKind};
 use crate::token::{Token, tokens};
 
 /// How deep parentheses, calls, lists and indexes may lie in each other: bounds the stack of all that follows.
@@ -37,73 +36,6 @@ pub(crate) fn parse(text: &str) -> Parsed<Expr> {
             Err(parser.error("unexpected `where`").help("give the condition alone"))
         }
         token => Err(parser.error(format!("expected `and`, `or` or the end, found {token}"))),
-    }
-}
-
-/// A value or a condition, and where it begins.
-struct Item {
-    at: usize,
-    kind: ItemKind,
-}
-
-enum ItemKind {
-    Value(Value),
-    Expr(Expr),
-}
-
-impl Item {
-    fn expr(at: usize, expr: Expr) -> Self {
-        Self { at, kind: ItemKind::Expr(expr) }
-    }
-
-    fn into_expr(self) -> Parsed<Expr> {
-        match self.kind {
-            ItemKind::Expr(expr) => Ok(expr),
-            ItemKind::Value(Value { kind: ValueKind::Bool(value), .. }) => Ok(Expr::Literal(value)),
-            ItemKind::Value(Value { kind: ValueKind::Call(call), .. }) => Ok(Expr::Call(call)),
-            ItemKind::Value(value) => {
-                Err(Located::new(self.at, format!("`{}` is a value, not a condition", Short(&value)))
-                    .help("compare it, as in `... == true` or `... != nil`"))
-            }
-        }
-    }
-
-    fn into_value(self) -> Parsed<Value> {
-        match self.kind {
-            ItemKind::Value(value) => Ok(value),
-            ItemKind::Expr(_) => Err(Located::new(self.at, "a condition cannot be used as a value")
-                .help("join conditions with and, or, not")),
-        }
-    }
-
-    /// A value to calculate with.
-    fn into_operand(self) -> Parsed<Value> {
-        let at = self.at;
-        let value = self.into_value()?;
-        let wrong = match value.kind {
-            ValueKind::Nil => "nil",
-            ValueKind::Bool(_) => "a boolean",
-            ValueKind::Str(_) => "a string",
-            ValueKind::Bytes(_) => "bytes",
-            ValueKind::Enum(_) => "an enum",
-            ValueKind::List(_) => "a list",
-            _ => return Ok(value),
-        };
-        Err(Located::new(at, format!("{wrong} cannot be calculated with"))
-            .help("use Concat([a, b], \"\") to join texts"))
-    }
-}
-
-/// A value's text, cut where it is long.
-struct Short<'a>(&'a Value);
-
-impl std::fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = self.0.to_string();
-        match text.char_indices().nth(40) {
-            Some((end, _)) => write!(f, "{}...", &text[..end]),
-            None => f.write_str(&text),
-        }
     }
 }
 
@@ -250,7 +182,7 @@ impl Parser {
             steps.push((found, operand(self)?.into_operand()?));
             op = self.math_op(ops);
         }
-        Ok(value(at, ValueKind::Math(Box::new(first), steps)))
+        Ok(Item::value(at, ValueKind::Math(Box::new(first), steps)))
     }
 
     fn math_op(&mut self, ops: &[MathOp]) -> Option<MathOp> {
@@ -267,7 +199,7 @@ impl Parser {
         }
         if self.eat_sign("-") {
             let inner = self.primary()?.into_operand()?;
-            return Ok(value(at, ValueKind::Negated(Box::new(inner))));
+            return Ok(Item::value(at, ValueKind::Negated(Box::new(inner))));
         }
         self.primary()
     }
@@ -304,7 +236,7 @@ impl Parser {
                 return Err(self.error(format!("expected a path, a literal or a converter, found {token}")));
             }
         };
-        Ok(value(at, kind))
+        Ok(Item::value(at, kind))
     }
 
     /// The elements up to `close`, with commas between.
@@ -351,7 +283,7 @@ impl Parser {
             }
             _ => ValueKind::Enum(name),
         };
-        Ok(value(at, kind))
+        Ok(Item::value(at, kind))
     }
 
     fn path(&mut self, at: usize, first: String) -> Parsed<Path> {
@@ -427,8 +359,4 @@ impl Parser {
         }
         Ok(Argument { at: At(at), name, value })
     }
-}
-
-fn value(at: usize, kind: ValueKind) -> Item {
-    Item { at, kind: ItemKind::Value(Value { at: At(at), kind }) }
 }
