@@ -5,6 +5,7 @@
 
 mod batches;
 mod compile;
+mod conclude;
 mod config;
 mod contexts;
 mod decided;

@@ -81,11 +81,13 @@ pub(crate) struct Traces {
     oldest: u32,
     newest: u32,
     held: usize,
+    /// Bytes beside its slot that each held trace takes.
+    boxes: usize,
 }
 
 impl Traces {
-    pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), oldest: NONE, newest: NONE, held: 0 }
+    pub(crate) fn new(boxes: usize) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), oldest: NONE, newest: NONE, held: 0, boxes }
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -94,12 +96,13 @@ impl Traces {
 
     /// Bytes that the entries of held traces take.
     pub(crate) fn in_use(&self) -> usize {
-        self.held * size_of::<Slot>()
+        self.held * (size_of::<Slot>() + self.boxes)
     }
 
     /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u32>()
+        let boxes = self.held * self.boxes;
+        self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u32>() + boxes
     }
 
     pub(crate) fn oldest(&self) -> Option<(u32, &Trace)> {
