@@ -139,3 +139,45 @@ fn nothing_is_kept_early_that_a_limit_would_be_asked_about() {
     assert_eq!(trigger(&format!("[{all}, {rate}]"), true), Trigger::EarlyKeep);
     assert_eq!(trigger(&format!("[{rate}, {all}]"), true), Trigger::DecisionWait);
 }
+
+/// Sizes that the collector's library gives for the same requests, trace by trace.
+#[test]
+fn encoded_sizes_are_the_collectors() {
+    let expected: [&[u64]; 6] = [
+        &[3584],
+        &[4430, 4682],
+        &[4954, 5037, 4790],
+        &[4862, 5236, 4895, 5247],
+        &[5062, 5238, 5063, 5258, 5085],
+        &[5167, 5467, 5072, 5331, 5085, 5262],
+    ];
+    let policy = format!(
+        "[{}]",
+        r#"{"name": "p", "type": "bytes_limiting", "bytes_limiting": {"bytes_per_second": 1}}"#
+    );
+    for (variant, expected) in expected.into_iter().enumerate() {
+        let traces = 1 + variant as u64;
+        let mut first: Vec<_> = (0..20 + 30 * variant as u64)
+            .map(|n| {
+                let mut span = span(n % traces, n);
+                if n % 3 == 0 {
+                    span = with_status(span, (n % 2) as i32 * 2);
+                }
+                if n % 4 == 0 {
+                    span.parent_span_id.clear();
+                }
+                with(span, "k", text(&"x".repeat((n * 13 % 90) as usize)))
+            })
+            .collect();
+        let second = first.split_off(first.len() / 2);
+        let resource =
+            |name: &str, scope, spans| resource_spans(&[("service.name", text(name))], scope, spans);
+        let mut groups = vec![resource("a", "sdk", first), resource("b", "http", second.clone())];
+        groups[1].scope_spans.extend(resource("b", "third", second).scope_spans);
+        let mut driver = Driver::new(config(1), &policies(&policy));
+        driver.ingest(&encode(groups), Duration::ZERO);
+        let sizes: Vec<u64> =
+            (0..traces as u32).map(|at| driver.sampler.traces.get(at).unwrap().candidate().bytes).collect();
+        assert_eq!(sizes, expected);
+    }
+}
