@@ -9,6 +9,10 @@ mod run;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Returns to the system what bursts leave behind; the system's own allocator keeps it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let outcome = match cli.command {

@@ -4,7 +4,7 @@ use forebay_component::{
     BuildExporter, BuildExtension, BuildProcessor, BuildReceiver, ExporterFactory, ExtensionFactory, Factory,
     ProcessorFactory, ReceiverFactory,
 };
-use forebay_config::{ComponentId, Diagnostics, Node, Spec, nearest};
+use forebay_config::{ComponentId, Diagnostics, Node, REDACTED, Spec, nearest};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -121,11 +121,12 @@ impl Plan {
         let wiring: Map<String, Value> =
             pipelines.iter().map(|pipeline| (pipeline.id.clone(), pipeline.wiring())).collect();
         effective.insert("service".into(), json!({ "pipelines": wiring }));
-        let effective = Value::Object(effective);
+        let mut effective = Value::Object(effective);
+        hide_passwords(&mut effective);
         Ok(Self { receivers, exporters, extensions, pipelines, shutdown_timeout, effective })
     }
 
-    /// The effective configuration: defaults filled in, secrets redacted.
+    /// The effective configuration: defaults filled in, secrets redacted, passwords in URLs included.
     pub fn effective(&self) -> &Value {
         &self.effective
     }
@@ -180,6 +181,22 @@ fn section<Plan: ?Sized>(
         }
     }
     plans
+}
+
+/// Hides the `user:password@` of every URL: no component keeps such an endpoint as a secret of its own.
+fn hide_passwords(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let Some(start) = text.find("://").map(|at| at + 3) else { return };
+            let authority = text[start..].split(['/', '?', '#']).next().unwrap_or_default();
+            if let Some(end) = authority.rfind('@') {
+                text.replace_range(start..start + end, REDACTED);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_passwords),
+        Value::Object(entries) => entries.values_mut().for_each(hide_passwords),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn shown<Plan: ?Sized>(plans: &[(ComponentId, Box<Plan>)], effective: impl Fn(&Plan) -> Value) -> Value {

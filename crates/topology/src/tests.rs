@@ -327,3 +327,12 @@ service:
         assert!(said.contains(expected), "{expected}\n{said}");
     }
 }
+
+#[test]
+fn the_effective_configuration_hides_passwords_in_urls() {
+    let text =
+        TWO_EXPORTERS.replace("made/a: {test: TEST}", "made/a: {test: 'http://me:geheim@host:1/x?y=a@b'}");
+    let plan = Plan::new(&spec(&text), &components()).unwrap();
+    let shown = &plan.effective()["exporters"]["made/a"]["test"];
+    assert_eq!(shown, "http://[REDACTED]@host:1/x?y=a@b");
+}
