@@ -28,7 +28,7 @@ async fn call(address: SocketAddr, body: Vec<u8>) -> bool {
     let path = PathAndQuery::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
     client.ready().await.is_ok()
         && client
-            .unary(tonic::Request::new(body.into()), path, forebay_net::RawCodec::default())
+            .unary(tonic::Request::new(body.into()), path, forebay_net::RawCodec)
             .await
             .is_ok()
 }
