@@ -27,10 +27,7 @@ async fn call(address: SocketAddr, body: Vec<u8>) -> bool {
     let mut client = tonic::client::Grpc::new(channel);
     let path = PathAndQuery::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
     client.ready().await.is_ok()
-        && client
-            .unary(tonic::Request::new(body.into()), path, forebay_net::RawCodec)
-            .await
-            .is_ok()
+        && client.unary(tonic::Request::new(body.into()), path, forebay_net::RawCodec).await.is_ok()
 }
 
 #[tokio::test]
