@@ -23,7 +23,7 @@ mod item;
 mod parse;
 mod path;
 mod program;
-mod re2;
+pub mod re2;
 mod text;
 mod token;
 mod tracestate;

@@ -3,8 +3,11 @@
 //! The two differ in a few places that compile in both and mean different things: `\d`, `\w`, `\s` and `\b` are ASCII
 //! in Go; inside a class Go takes `[`, `&&`, `--` and `~~` literally; and Go has `\Q...\E`.
 
-/// Rewrites a Go pattern. Says what is wrong where Go would refuse or we cannot express it.
-pub(crate) fn translate(pattern: &str) -> Result<String, String> {
+/// Rewrites a Go pattern.
+///
+/// # Errors
+/// Says what is wrong where Go would refuse the pattern or we cannot express it.
+pub fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern.chars().peekable();
     // Inside [...], and whether nothing but ^ has come yet: a ] there is literal.

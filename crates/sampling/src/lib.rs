@@ -20,7 +20,6 @@ mod limits;
 mod policy;
 mod predicate;
 mod probabilistic;
-mod re2;
 mod sampler;
 mod segments;
 mod trace_state;

@@ -8,8 +8,8 @@ use crate::limits::{Limit, Unit};
 use crate::policy::Term;
 use crate::predicate::{AttributeTest, Patterns, Values};
 use crate::probabilistic::Share;
-use crate::re2;
 use crate::trace_state::{TraceStateTest, is_key};
+use forebay_ottl::re2;
 
 /// How many values remember their regular expression result when `cache_max_size` is 0.
 const DEFAULT_CACHE_SIZE: usize = 128;

@@ -218,7 +218,7 @@ fn drop_policies_are_evaluated_first() {
 #[test]
 fn go_patterns_keep_their_meaning() {
     let matches = |pattern: &str, text: &str| {
-        let translated = crate::re2::translate(pattern).unwrap();
+        let translated = forebay_ottl::re2::translate(pattern).unwrap();
         regex::bytes::Regex::new(&translated).unwrap().is_match(text.as_bytes())
     };
     for (pattern, text, expected) in [
@@ -251,6 +251,6 @@ fn go_patterns_keep_their_meaning() {
         assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
     }
     for pattern in ["a\\", r"\C", r"\B"] {
-        assert!(crate::re2::translate(pattern).is_err(), "{pattern}");
+        assert!(forebay_ottl::re2::translate(pattern).is_err(), "{pattern}");
     }
 }
