@@ -3,6 +3,7 @@
 
 use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView};
 
+use crate::explain::Votes;
 use crate::facts::Facts;
 use crate::policy::Outcome;
 
@@ -16,6 +17,8 @@ pub(crate) struct Batch {
     /// The policy that an earlier batch matched, while drop policies may still match a later one.
     pub(crate) keep: Option<usize>,
     pub(crate) outcome: Option<Outcome>,
+    /// What policies said of this and earlier batches.
+    pub(crate) cast: Votes,
 }
 
 /// Which batch a span came in, and which scope of it.

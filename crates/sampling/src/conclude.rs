@@ -7,6 +7,7 @@ use crate::decided::Remembered;
 use crate::decision::{Action, Decision, Reason, Trigger, Verdict};
 use crate::emit::Piece;
 use crate::evidence;
+use crate::explain::Votes;
 use crate::index::Place;
 use crate::policy::{NO_MATCH, kept_by};
 use crate::sampler::Sampler;
@@ -25,6 +26,7 @@ impl Sampler {
     /// Decides a trace on what it has, sends it on or discards it, and remembers the verdict.
     pub(crate) fn decide(&mut self, at: u32, trigger: Trigger, out: &mut Vec<Action>) {
         let Some(mut trace) = self.traces.remove(at) else { return };
+        let mut cast = Votes::default();
         let (verdict, reason, policy) =
             if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
@@ -37,8 +39,12 @@ impl Sampler {
                 batch.and_then(|batch| batch.outcome).unwrap_or_else(pending)
             } else {
                 let first_match = self.config.sample_on_first_match;
-                self.policies.decide(trace.candidate(), first_match, &mut self.meters, &mut self.votes)
+                let (meters, votes) = (&mut self.meters, &mut self.votes);
+                self.policies.decide(trace.candidate(), first_match, meters, votes, &mut cast)
             };
+        if let Some(batch) = &mut trace.batch {
+            cast = std::mem::take(&mut batch.cast);
+        }
         self.collect_runs(trace.last_record);
         let evidence = policy.and_then(|policy| {
             let records = self.runs.iter().map(|run| (run.resource, self.segments.get(run.record).spans));
@@ -61,11 +67,14 @@ impl Sampler {
             trigger,
             policy: policy.and_then(name),
             evidence,
+            votes: cast,
             spans: trace.spans,
             bytes: trace.bytes,
             first_seen: Duration::from_nanos(trace.first_seen),
+            last_seen: Duration::from_nanos(trace.last_seen),
             decided_at: Duration::from_nanos(self.now),
             duration: trace.facts.duration(),
+            times: trace.facts.times(),
             root_name: trace.root_name,
             service_name: trace.service_name,
             priority: trace.priority.map(|(_, value)| value),

@@ -60,6 +60,11 @@ impl Decided {
         self.nodes[at as usize].item
     }
 
+    /// The same without marking.
+    pub(crate) fn peek(&self, at: u32) -> Remembered {
+        self.nodes[at as usize].item
+    }
+
     /// Bytes of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()

@@ -1,5 +1,6 @@
 //! What the sampler says: verdicts with their reasons, and the requests that go on.
 
+use crate::explain::Votes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,12 +127,16 @@ pub struct Decision {
     pub policy: Option<Arc<str>>,
     /// What that policy saw.
     pub evidence: Option<Evidence>,
+    /// What each policy said.
+    pub votes: Votes,
     /// Spans at the time of the decision.
     pub spans: u64,
     /// Their encoded size, without resources and scopes.
     pub bytes: u64,
     /// When the first span came.
     pub first_seen: Duration,
+    /// When the last span came.
+    pub last_seen: Duration,
     /// When this was decided.
     pub decided_at: Duration,
     /// The name of the root span, if it came.
@@ -142,6 +147,8 @@ pub struct Decision {
     pub priority: Option<Arc<str>>,
     /// Latest end minus earliest start, zero when no span has a start time.
     pub duration: Duration,
+    /// The earliest start and the latest end of its spans in Unix nanoseconds; none when no span has a start time.
+    pub times: Option<(u64, u64)>,
 }
 
 /// The fact that made a policy match.

@@ -49,6 +49,11 @@ impl Facts {
         Duration::from_nanos(nanos.unwrap_or(0))
     }
 
+    /// Earliest start and latest end in Unix nanoseconds; none when no span had a start time.
+    pub(crate) fn times(&self) -> Option<(u64, u64)> {
+        (self.start != 0).then_some((self.start, self.end))
+    }
+
     /// Takes in a span's times; a span without a start time says nothing about the duration.
     pub(crate) fn add_times(&mut self, start: u64, end: u64) -> bool {
         if start == 0 {

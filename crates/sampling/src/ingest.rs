@@ -199,6 +199,7 @@ impl Sampler {
             size.add(at, resource_header, self.contexts.scope_header(scope), len);
         }
         trace.spans += 1;
+        trace.last_seen = self.now;
         trace.bytes += bytes.len() as u64;
         self.stats.spans_held += 1;
         self.stats.bytes_held += bytes.len() as u64;

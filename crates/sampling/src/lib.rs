@@ -12,6 +12,7 @@ mod decided;
 mod decision;
 mod emit;
 mod evidence;
+mod explain;
 mod facts;
 mod index;
 mod ingest;
@@ -37,6 +38,7 @@ pub use config::{
     TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
+pub use explain::{Held, Known, Standing, Vote, Votes};
 pub use index::Shard;
 pub use policy::{PolicySet, PolicyVotes};
 pub use sampler::{Sampler, Stats};

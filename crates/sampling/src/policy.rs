@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::decision::{Reason, Verdict};
+use crate::explain::Votes;
 use crate::facts::Candidate;
 use crate::limits::{Composite, Limit, Meters, Unit};
 use crate::predicate::Predicates;
@@ -107,7 +108,7 @@ impl PolicySet {
 
 /// How a condition stands, and whether spans still to come can change it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Outlook {
+pub(crate) enum Outlook {
     TrueForGood,
     TrueNow,
     FalseNow,
@@ -168,17 +169,20 @@ impl PolicySet {
         self.policies.iter().map(|policy| &policy.name)
     }
 
-    /// Decides, and counts each policy's vote until the first that settles it. Limits are drawn from.
+    /// Decides; counts each policy's vote until the first that settles it, and notes it in `cast`. Limits are drawn from.
     pub(crate) fn decide(
         &self,
         trace: Candidate<'_>,
         first_match: bool,
         meters: &mut Meters,
         votes: &mut [PolicyVotes],
+        cast: &mut Votes,
     ) -> Outcome {
         let mut winner = None;
         for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
-            if !self.matches(policy, trace, meters) {
+            let matched = self.matches(policy, trace, meters);
+            cast.cast(index, matched);
+            if !matched {
                 votes.not_sampled += 1;
                 continue;
             }
@@ -204,6 +208,7 @@ impl PolicySet {
         keep: &mut Option<usize>,
         meters: &mut Meters,
         votes: &mut [PolicyVotes],
+        cast: &mut Votes,
     ) -> Option<Outcome> {
         let mut may_drop = false;
         for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
@@ -211,7 +216,9 @@ impl PolicySet {
             if !policy.drops && keep.is_some() {
                 break;
             }
-            if !self.matches(policy, trace, meters) {
+            let matched = self.matches(policy, trace, meters);
+            cast.cast(index, matched);
+            if !matched {
                 votes.not_sampled += 1;
             } else if policy.drops {
                 votes.dropped += 1;
@@ -284,7 +291,7 @@ impl PolicySet {
     }
 
     /// How a conjunction stands.
-    fn all(&self, terms: &[Term], trace: Candidate<'_>) -> Outlook {
+    pub(crate) fn all(&self, terms: &[Term], trace: Candidate<'_>) -> Outlook {
         let mut whole = Outlook::TrueForGood;
         for term in terms {
             match (self.term(term, trace), whole) {

@@ -11,6 +11,7 @@ use crate::contexts::Contexts;
 use crate::decided::{Decided, Remembered};
 use crate::decision::{Action, Trigger, Verdict};
 use crate::emit::Emitter;
+use crate::explain::Votes;
 use crate::facts::Facts;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
@@ -220,12 +221,13 @@ impl Sampler {
         let at = self.traces.push_newest(Trace {
             id,
             first_seen: self.now,
+            last_seen: self.now,
             spans: 0,
             bytes: 0,
             facts: Facts::new(&self.policies, &id),
             batch: batch.then(|| {
                 let facts = Facts::new(&self.policies, &id);
-                Box::new(Batch { facts, open: false, keep: None, outcome: None })
+                Box::new(Batch { facts, open: false, keep: None, outcome: None, cast: Votes::default() })
             }),
             size: sized.then(Box::default),
             last_record: RecordAt::NONE,
@@ -298,6 +300,17 @@ impl Sampler {
             Place::Held(_) => None,
             Place::Kept(at) => Some((Verdict::Kept, self.kept.touch(at))),
             Place::Dropped(at) => Some((Verdict::Dropped, self.dropped.touch(at))),
+        }
+    }
+
+    /// When a trace is decided at the latest, and by what.
+    pub(crate) fn due_of(&self, at: u32, trace: &Trace) -> (u64, Trigger) {
+        let waited = trace.first_seen.saturating_add(self.wait);
+        let generation = self.traces.generation(at);
+        let rooted = self.root_due.iter().find(|due| (due.1, due.2) == (at, generation));
+        match rooted {
+            Some(&(deadline, ..)) if deadline < waited => (deadline, Trigger::RootReceived),
+            _ => (waited, Trigger::DecisionWait),
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) struct Trace {
     pub(crate) id: [u8; 16],
     pub(crate) first_seen: u64,
+    pub(crate) last_seen: u64,
     pub(crate) spans: u64,
     pub(crate) bytes: u64,
     pub(crate) facts: Facts,
@@ -54,7 +55,7 @@ impl Trace {
             && std::mem::take(&mut batch.open)
         {
             let candidate = Candidate { id: &self.id, facts: &batch.facts, spans: self.spans, bytes };
-            batch.outcome = policies.decide_batch(candidate, &mut batch.keep, meters, votes);
+            batch.outcome = policies.decide_batch(candidate, &mut batch.keep, meters, votes, &mut batch.cast);
         }
     }
 

@@ -3,6 +3,7 @@
 mod combined;
 mod compile;
 mod composite;
+mod explain;
 mod giants;
 mod limits;
 mod model;
