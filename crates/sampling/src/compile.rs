@@ -21,7 +21,7 @@ pub struct PolicyError {
 }
 
 /// The policy types there are, as the `type` key names them. The last two may only stand in `policies` itself.
-pub const POLICY_TYPES: [&str; 16] = [
+pub const POLICY_TYPES: [&str; 17] = [
     "always_sample",
     "latency",
     "numeric_attribute",
@@ -32,6 +32,7 @@ pub const POLICY_TYPES: [&str; 16] = [
     "span_count",
     "trace_state",
     "trace_flags",
+    "ottl_condition",
     "rate_limiting",
     "bytes_limiting",
     "and",
@@ -45,14 +46,15 @@ fn sub_policy_types() -> &'static [&'static str] {
     POLICY_TYPES.split_last_chunk::<2>().map_or(&[], |(types, _)| types)
 }
 
-/// Types of the collector that are not supported yet.
-const COLLECTOR_TYPES: [&str; 2] = ["ottl_condition", "extension"];
+/// A type of the collector that is not supported.
+const EXTENSION: &str = "extension";
 
 /// Compiles policies for [`Sampler`](crate::Sampler)s.
 ///
 /// # Errors
 /// Everything that is wrong, in order: unknown or not yet supported types, sections missing or not matching the
-/// type, names empty or used twice, empty lists, unknown status codes, regular expressions that do not compile,
+/// type, names empty or used twice, empty lists, unknown status codes, regular expressions and conditions that do not
+/// compile,
 /// a percentage that is not a number.
 pub fn compile(policies: &[PolicyConfig]) -> Result<PolicySet, Vec<PolicyError>> {
     let mut compiler = Compiler::default();
@@ -135,7 +137,7 @@ impl Compiler {
     fn term(&mut self, config: &PolicyConfig, supported: &[&str]) -> Option<Term> {
         let kind = config.r#type.as_str();
         if !supported.contains(&kind) {
-            let known = COLLECTOR_TYPES.contains(&kind) || POLICY_TYPES.contains(&kind);
+            let known = kind == EXTENSION || POLICY_TYPES.contains(&kind);
             let what = match kind {
                 "" => "a policy needs a type".to_owned(),
                 _ if known => format!("policy type {kind:?} is not supported here"),
@@ -211,6 +213,7 @@ impl Compiler {
                     | "trace_state"
                     | "rate_limiting"
                     | "bytes_limiting"
+                    | "ottl_condition"
                     | "composite"
                     | "not"
             );

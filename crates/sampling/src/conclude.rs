@@ -47,7 +47,7 @@ impl Sampler {
         }
         self.collect_runs(trace.last_record);
         let evidence = policy.and_then(|policy| {
-            let records = self.runs.iter().map(|run| (run.resource, self.segments.get(run.record).spans));
+            let records = self.runs.iter().map(|run| (run.scope, self.segments.get(run.record).spans));
             evidence::find(&self.policies, policy, &trace, records, &self.contexts, &mut self.caches)
         });
         if verdict == Verdict::Kept {

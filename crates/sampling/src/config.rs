@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// One entry of `policies`, in the collector's flat shape: a name, a type, and the section named like the type.
@@ -60,11 +59,9 @@ pub struct PolicyConfig {
     /// Settings of a `composite` policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub composite: Option<CompositeConfig>,
-
-    // Sections of the collector's policy types that are not supported yet. They are taken in so that
-    // the error names the policy type and what is supported, not only an unknown key.
-    #[serde(skip_serializing)]
-    pub(crate) ottl_condition: Option<IgnoredAny>,
+    /// Settings of an `ottl_condition` policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ottl_condition: Option<OttlConditionConfig>,
 }
 
 /// Keeps a trace that lasts longer than a threshold: latest end minus earliest start of its spans.
@@ -200,6 +197,26 @@ pub struct RateAllocationConfig {
     pub policy: String,
     /// Its part in percent; 0 or less: an even part, as all sub-policies would have.
     pub percent: i64,
+}
+
+/// Keeps a trace that has a span, or a span event, on which one of the conditions holds.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OttlConditionConfig {
+    /// What an error in a condition does: `ignore` reports it and takes the condition as not holding, `silent` does
+    /// so without a report, `propagate` leaves the policy without a vote on a trace that it did not match before.
+    pub error_mode: String,
+    /// Conditions on each span.
+    pub span: Vec<String>,
+    /// Conditions on each event of each span.
+    pub spanevent: Vec<String>,
+}
+
+impl Default for OttlConditionConfig {
+    fn default() -> Self {
+        // The collector's default has no name and does the same.
+        Self { error_mode: "silent".to_owned(), span: Vec::new(), spanevent: Vec::new() }
+    }
 }
 
 /// Keeps a trace when another policy would not.

@@ -5,6 +5,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView, SpanView};
+use forebay_ottl::SpanScope;
 use hashbrown::HashTable;
 
 use crate::leaf_set::LeafSet;
@@ -90,6 +92,12 @@ impl Contexts {
 
     pub(crate) fn scope_header(&self, scope: u32) -> &[u8] {
         &self.scopes[scope as usize].header
+    }
+
+    /// A span as conditions see it, under the headers of a scope.
+    pub(crate) fn span_scope<'a>(&'a self, scope: u32, span: SpanView<'a>) -> SpanScope<'a> {
+        let resource = ResourceSpansView::new(self.resource_header(self.resource_of(scope)));
+        SpanScope::new(resource, ScopeSpansView::new(self.scope_header(scope)), span)
     }
 
     /// The number of a resource, held until [`Self::release_resource`]; `facts` is asked for a new one only.

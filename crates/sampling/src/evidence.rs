@@ -17,7 +17,7 @@ use crate::walk;
 /// Longer names and values are cut in what is reported.
 const MAX_TEXT: usize = 256;
 
-/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by resource.
+/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by scope.
 pub(crate) fn find<'a>(
     policies: &PolicySet,
     policy: usize,
@@ -46,7 +46,7 @@ impl<'a, R: Iterator<Item = (u32, &'a [u8])> + Clone> Search<'_, R> {
 
     fn term(&mut self, term: &Term) -> Option<Evidence> {
         match *term {
-            Term::Leaf { leaf, invert: false } => {
+            Term::Leaf { leaf, invert: false } | Term::Fallible { leaf, .. } => {
                 find_leaf(self.policies, leaf, self.records.clone(), self.contexts, self.caches)
             }
             Term::Latency { .. } => {
@@ -85,7 +85,8 @@ fn find_leaf<'a>(
 ) -> Option<Evidence> {
     let predicates = &policies.predicates;
     let predicate = predicates.leaves.get(leaf)?;
-    for (resource, spans) in records {
+    for (scope, spans) in records {
+        let resource = contexts.resource_of(scope);
         if let Predicate::Attribute { key, .. } = predicate
             && contexts.facts(resource).matched.contains(leaf)
         {
@@ -95,7 +96,13 @@ fn find_leaf<'a>(
             return Some(Evidence { span_id: None, key: name, value: shorten(value.to_string()) });
         }
         for span in crate::segments::spans(spans).map(SpanView::new) {
-            if let Some((key, value)) = on_span(policies, predicate, leaf, span, caches) {
+            let found = if let Predicate::Conditions(conditions) = predicate {
+                let condition = conditions.first_match(&contexts.span_scope(scope, span), span);
+                condition.map(|condition| ("ottl_condition".into(), shorten(condition.text().to_owned())))
+            } else {
+                on_span(policies, predicate, leaf, span, caches)
+            };
+            if let Some((key, value)) = found {
                 return Some(Evidence { span_id: span.span_id().try_into().ok(), key, value });
             }
         }
@@ -129,6 +136,7 @@ fn on_span(
             let value = test.find(&trace_state::parse(span.trace_state())?)?.to_owned();
             Some((format!("trace_state[{}]", test.key()).into(), value))
         }
+        Predicate::Conditions(_) | Predicate::Failure => None,
     }
 }
 

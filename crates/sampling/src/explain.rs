@@ -7,7 +7,7 @@ use crate::decision::{Trigger, Verdict};
 use crate::facts::Candidate;
 use crate::index::Place;
 use crate::leaf_set::LeafSet;
-use crate::policy::{Outlook, Policy, PolicySet};
+use crate::policy::{Answer, Policy, PolicySet};
 use crate::sampler::Sampler;
 use crate::traces::Trace;
 
@@ -18,6 +18,8 @@ pub enum Vote {
     Matched,
     /// It did not match.
     NotMatched,
+    /// It could not be evaluated, and had no say (`error_mode: propagate`).
+    Failed,
     /// A policy before it had settled the verdict, or none was needed.
     NotAsked,
 }
@@ -29,38 +31,43 @@ impl Vote {
         match self {
             Self::Matched => "matched",
             Self::NotMatched => "not_matched",
+            Self::Failed => "failed",
             Self::NotAsked => "not_asked",
         }
     }
 }
 
-/// Every policy's vote in one decision: two bits for each, on the heap only beyond 64 policies. With `span_ingest`
+/// Every policy's vote in one decision: three bits for each, on the heap only beyond 64 policies. With `span_ingest`
 /// a policy matched when it matched any batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Votes {
     asked: LeafSet,
     matched: LeafSet,
+    failed: LeafSet,
 }
 
 impl Votes {
     /// The vote of a policy by its place in [`PolicySet::names`].
     #[must_use]
     pub fn of(&self, policy: usize) -> Vote {
-        match (self.asked.contains(policy), self.matched.contains(policy)) {
-            (_, true) => Vote::Matched,
-            (true, false) => Vote::NotMatched,
-            (false, false) => Vote::NotAsked,
-        }
+        let votes =
+            [(&self.matched, Vote::Matched), (&self.failed, Vote::Failed), (&self.asked, Vote::NotMatched)];
+        votes.iter().find(|(set, _)| set.contains(policy)).map_or(Vote::NotAsked, |(_, vote)| *vote)
     }
 
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.asked.heap_bytes() + self.matched.heap_bytes()
+        self.asked.heap_bytes() + self.matched.heap_bytes() + self.failed.heap_bytes()
     }
 
-    pub(crate) fn cast(&mut self, policy: usize, matched: bool) {
-        if matched { &mut self.matched } else { &mut self.asked }.insert(policy);
+    pub(crate) fn cast(&mut self, policy: usize, answer: Answer) {
+        let set = match answer {
+            Answer::Yes => &mut self.matched,
+            Answer::No => &mut self.asked,
+            Answer::Failed => &mut self.failed,
+        };
+        set.insert(policy);
     }
 }
 
@@ -120,6 +127,8 @@ pub enum Standing {
     NoMatch,
     /// It does not match whatever still comes.
     NeverMatches,
+    /// It cannot be evaluated, whatever still comes.
+    Failed,
     /// Its vote depends on the traces decided before, so it is asked only when this one is decided.
     AskedWhenDecided,
 }
@@ -133,6 +142,7 @@ impl Standing {
             Self::MatchesForGood => "matches_for_good",
             Self::NoMatch => "no_match",
             Self::NeverMatches => "never_matches",
+            Self::Failed => "failed",
             Self::AskedWhenDecided => "asked_when_decided",
         }
     }
@@ -148,11 +158,13 @@ impl PolicySet {
         if policy.limited {
             return Standing::AskedWhenDecided;
         }
-        match self.all(&policy.terms, trace) {
-            Outlook::TrueForGood => Standing::MatchesForGood,
-            Outlook::TrueNow => Standing::Matches,
-            Outlook::FalseNow => Standing::NoMatch,
-            Outlook::FalseForGood => Standing::NeverMatches,
+        let outlook = self.all(&policy.terms, trace);
+        match outlook.now {
+            Answer::Yes if outlook.holds_for_good() => Standing::MatchesForGood,
+            Answer::Yes => Standing::Matches,
+            Answer::No | Answer::Failed if outlook.may_hold() => Standing::NoMatch,
+            Answer::No => Standing::NeverMatches,
+            Answer::Failed => Standing::Failed,
         }
     }
 }

@@ -181,6 +181,11 @@ impl Sampler {
         let priority_key = self.config.priority_key.as_bytes();
         let facts = walk::span(span, &self.policies, priority_key, &mut self.caches, seen, matched);
         let Some(trace) = self.traces.get_mut(at) else { return false };
+        if !self.policies.predicates.conditions.is_empty() {
+            let known = &trace.batch.as_ref().map_or(&trace.facts, |batch| &batch.facts).matched;
+            let (at, errors) = (self.contexts.span_scope(scope, span), &mut self.condition_errors);
+            self.policies.predicates.eval_conditions(&at, span, known, matched, errors);
+        }
         let mut changed = trace.learn(|known| known.matched.union(matched));
         changed |= trace.learn(|known| known.add_times(facts.start, facts.end)) && self.policies.uses_latency;
         changed |= self.policies.uses_span_count;

@@ -6,6 +6,7 @@
 mod batches;
 mod compile;
 mod conclude;
+mod condition;
 mod config;
 mod contexts;
 mod decided;
@@ -31,11 +32,12 @@ mod walk;
 mod tests;
 
 pub use compile::{POLICY_TYPES, PolicyError, compile};
+pub use condition::ConditionErrors;
 pub use config::{
     AndConfig, BooleanAttributeConfig, BytesLimitingConfig, CompositeConfig, DropConfig, LatencyConfig,
-    NotConfig, NumericAttributeConfig, PolicyConfig, ProbabilisticConfig, RateAllocationConfig,
-    RateLimitingConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig, StringAttributeConfig,
-    TraceStateConfig,
+    NotConfig, NumericAttributeConfig, OttlConditionConfig, PolicyConfig, ProbabilisticConfig,
+    RateAllocationConfig, RateLimitingConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig,
+    StringAttributeConfig, TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
 pub use explain::{Held, Known, Standing, Vote, Votes};

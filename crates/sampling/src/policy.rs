@@ -50,6 +50,11 @@ pub(crate) enum Term {
         leaf: usize,
         invert: bool,
     },
+    /// A predicate that matched on some span before it failed on one.
+    Fallible {
+        leaf: usize,
+        failure: usize,
+    },
     /// `lower < duration`, and `duration <= upper` when there is an upper bound; milliseconds.
     Latency {
         lower: i64,
@@ -106,36 +111,53 @@ impl PolicySet {
     }
 }
 
-/// How a condition stands, and whether spans still to come can change it.
+/// What a policy, or a part of one, says of a trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Outlook {
-    TrueForGood,
-    TrueNow,
-    FalseNow,
-    FalseForGood,
+pub(crate) enum Answer {
+    Yes = 1,
+    No = 2,
+    /// It could not be evaluated.
+    Failed = 4,
+}
+
+/// What a condition says now, and all that it may come to say once more spans have come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outlook {
+    pub(crate) now: Answer,
+    /// A bit for each [`Answer`].
+    may: u8,
 }
 
 impl Outlook {
-    fn new(holds: bool, for_good: bool) -> Self {
-        match (holds, for_good) {
-            (true, true) => Self::TrueForGood,
-            (true, false) => Self::TrueNow,
-            (false, false) => Self::FalseNow,
-            (false, true) => Self::FalseForGood,
-        }
+    const TRUE_FOR_GOOD: Self = Self::new(true, true);
+    const FALSE_NOW: Self = Self::new(false, false);
+
+    const fn new(holds: bool, for_good: bool) -> Self {
+        let now = if holds { Answer::Yes } else { Answer::No };
+        Self { now, may: if for_good { now as u8 } else { Answer::Yes as u8 | Answer::No as u8 } }
     }
 
     fn inverted(self) -> Self {
-        match self {
-            Self::TrueForGood => Self::FalseForGood,
-            Self::TrueNow => Self::FalseNow,
-            Self::FalseNow => Self::TrueNow,
-            Self::FalseForGood => Self::TrueForGood,
-        }
+        let now = match self.now {
+            Answer::Yes => Answer::No,
+            Answer::No => Answer::Yes,
+            Answer::Failed => Answer::Failed,
+        };
+        let [yes, no, failed] =
+            [Answer::Yes, Answer::No, Answer::Failed].map(|answer| self.may & answer as u8);
+        Self { now, may: yes << 1 | no >> 1 | failed }
     }
 
     fn holds(self) -> bool {
-        matches!(self, Self::TrueForGood | Self::TrueNow)
+        self.now == Answer::Yes
+    }
+
+    pub(crate) fn may_hold(self) -> bool {
+        self.may & Answer::Yes as u8 != 0
+    }
+
+    pub(crate) fn holds_for_good(self) -> bool {
+        self.may == Answer::Yes as u8
     }
 }
 
@@ -148,6 +170,8 @@ pub struct PolicyVotes {
     pub not_sampled: u64,
     /// Traces it dropped (drop policies only).
     pub dropped: u64,
+    /// Traces it could not be evaluated on, and had no vote.
+    pub failed: u64,
     /// Spans of the traces it voted to keep.
     pub spans_sampled: u64,
 }
@@ -180,11 +204,18 @@ impl PolicySet {
     ) -> Outcome {
         let mut winner = None;
         for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
-            let matched = self.matches(policy, trace, meters);
-            cast.cast(index, matched);
-            if !matched {
-                votes.not_sampled += 1;
-                continue;
+            let answer = self.matches(policy, trace, meters);
+            cast.cast(index, answer);
+            match answer {
+                Answer::Yes => {}
+                Answer::No => {
+                    votes.not_sampled += 1;
+                    continue;
+                }
+                Answer::Failed => {
+                    votes.failed += 1;
+                    continue;
+                }
             }
             if policy.drops {
                 votes.dropped += 1;
@@ -216,17 +247,20 @@ impl PolicySet {
             if !policy.drops && keep.is_some() {
                 break;
             }
-            let matched = self.matches(policy, trace, meters);
-            cast.cast(index, matched);
-            if !matched {
-                votes.not_sampled += 1;
-            } else if policy.drops {
-                votes.dropped += 1;
-                return Some((Verdict::Dropped, Reason::DroppedByPolicy, Some(index)));
-            } else {
-                votes.sampled += 1;
-                votes.spans_sampled += trace.spans;
-                *keep = Some(index);
+            let answer = self.matches(policy, trace, meters);
+            cast.cast(index, answer);
+            match answer {
+                Answer::No => votes.not_sampled += 1,
+                Answer::Failed => votes.failed += 1,
+                Answer::Yes if policy.drops => {
+                    votes.dropped += 1;
+                    return Some((Verdict::Dropped, Reason::DroppedByPolicy, Some(index)));
+                }
+                Answer::Yes => {
+                    votes.sampled += 1;
+                    votes.spans_sampled += trace.spans;
+                    *keep = Some(index);
+                }
             }
         }
         keep.filter(|_| !may_drop).map(kept_by)
@@ -241,42 +275,59 @@ impl PolicySet {
             if policy.limited {
                 return false;
             }
-            match (policy.drops, self.all(&policy.terms, trace)) {
-                (true, Outlook::FalseForGood) => {}
-                (true, _) => return false,
-                (false, Outlook::TrueForGood) => return true,
+            let outlook = self.all(&policy.terms, trace);
+            if policy.drops {
+                if outlook.may_hold() {
+                    return false;
+                }
+            } else if outlook.holds_for_good() {
+                return true;
+            } else if first_match && outlook.may_hold() {
                 // A policy before the winner that may still match would be the one to name.
-                (false, Outlook::TrueNow | Outlook::FalseNow) if first_match => return false,
-                (false, _) => {}
+                return false;
             }
         }
         false
     }
 
-    /// Whether a policy matches, now that it is asked.
-    fn matches(&self, policy: &Policy, trace: Candidate<'_>, meters: &mut Meters) -> bool {
+    /// What a policy says, now that it is asked.
+    fn matches(&self, policy: &Policy, trace: Candidate<'_>, meters: &mut Meters) -> Answer {
         if policy.limited {
-            policy.terms.iter().all(|term| self.ask(term, trace, meters))
+            self.ask_all(&policy.terms, trace, meters)
         } else {
-            self.all(&policy.terms, trace).holds()
+            self.all(&policy.terms, trace).now
         }
     }
 
-    fn ask(&self, term: &Term, trace: Candidate<'_>, meters: &mut Meters) -> bool {
+    fn ask(&self, term: &Term, trace: Candidate<'_>, meters: &mut Meters) -> Answer {
+        let answer = |holds| if holds { Answer::Yes } else { Answer::No };
         match term {
             Term::Limit(limit) => {
                 let unit = self.limits.get(*limit).map_or(Unit::Spans, |limit| limit.unit);
-                meters.take(*limit, if unit == Unit::Spans { trace.spans } else { trace.bytes })
+                answer(meters.take(*limit, if unit == Unit::Spans { trace.spans } else { trace.bytes }))
             }
             Term::Composite(composite) => {
                 let parts = self.composites.get(*composite).map_or(&[][..], |composite| &composite.parts);
-                let first = parts.iter().position(|part| self.ask(&part.term, trace, meters));
-                first.is_some_and(|part| meters.take_part(*composite, part, trace.spans))
+                let answers = parts.iter().map(|part| self.ask(&part.term, trace, meters));
+                match answers.enumerate().find(|(_, answer)| *answer != Answer::No) {
+                    Some((part, Answer::Yes)) => answer(meters.take_part(*composite, part, trace.spans)),
+                    Some((_, other)) => other,
+                    None => Answer::No,
+                }
             }
-            Term::Not(term) => !self.ask(term, trace, meters),
-            Term::All(terms) => terms.iter().all(|term| self.ask(term, trace, meters)),
-            term => self.term(term, trace).holds(),
+            Term::Not(term) => match self.ask(term, trace, meters) {
+                Answer::Yes => Answer::No,
+                Answer::No => Answer::Yes,
+                Answer::Failed => Answer::Failed,
+            },
+            Term::All(terms) => self.ask_all(terms, trace, meters),
+            term => self.term(term, trace).now,
         }
+    }
+
+    fn ask_all(&self, terms: &[Term], trace: Candidate<'_>, meters: &mut Meters) -> Answer {
+        let mut answers = terms.iter().map(|term| self.ask(term, trace, meters));
+        answers.find(|answer| *answer != Answer::Yes).unwrap_or(Answer::Yes)
     }
 
     /// Whether a term held when it was asked about a trace that was kept by it or by one after it: limits count as
@@ -290,16 +341,19 @@ impl PolicySet {
         }
     }
 
-    /// How a conjunction stands.
+    /// How a conjunction stands: its first term that does not hold speaks for it.
     pub(crate) fn all(&self, terms: &[Term], trace: Candidate<'_>) -> Outlook {
-        let mut whole = Outlook::TrueForGood;
+        const OTHERS: u8 = Answer::No as u8 | Answer::Failed as u8;
+        let mut whole = Outlook::TRUE_FOR_GOOD;
         for term in terms {
-            match (self.term(term, trace), whole) {
-                (Outlook::FalseForGood, _) => return Outlook::FalseForGood,
-                (Outlook::FalseNow, _) => whole = Outlook::FalseNow,
-                (Outlook::TrueNow, Outlook::TrueForGood) => whole = Outlook::TrueNow,
-                _ => {}
+            if !whole.may_hold() {
+                break;
             }
+            let next = self.term(term, trace);
+            if whole.holds() {
+                whole.now = next.now;
+            }
+            whole.may = whole.may & OTHERS | next.may;
         }
         whole
     }
@@ -307,17 +361,24 @@ impl PolicySet {
     fn term(&self, term: &Term, trace: Candidate<'_>) -> Outlook {
         let Candidate { id, facts, spans, .. } = trace;
         match *term {
-            Term::Always => Outlook::TrueForGood,
+            Term::Always => Outlook::TRUE_FOR_GOOD,
             Term::Leaf { leaf, invert } => {
                 let matched = facts.matched.contains(leaf);
                 Outlook::new(matched != invert, matched)
             }
+            Term::Fallible { leaf, failure } => match () {
+                () if facts.matched.contains(leaf) => Outlook::TRUE_FOR_GOOD,
+                () if facts.matched.contains(failure) => {
+                    Outlook { now: Answer::Failed, may: Answer::Failed as u8 }
+                }
+                () => Outlook { may: Outlook::FALSE_NOW.may | Answer::Failed as u8, ..Outlook::FALSE_NOW },
+            },
             Term::Latency { lower, upper } => {
-                let Some(nanos) = facts.duration_nanos() else { return Outlook::FalseNow };
+                let Some(nanos) = facts.duration_nanos() else { return Outlook::FALSE_NOW };
                 // Whole milliseconds towards zero, as the collector compares them. The duration only grows.
                 let millis = nanos / 1_000_000;
                 match upper {
-                    Some(upper) if millis > upper => Outlook::FalseForGood,
+                    Some(upper) if millis > upper => Outlook::new(false, true),
                     _ => Outlook::new(millis > lower, upper.is_none() && millis > lower),
                 }
             }
@@ -326,10 +387,10 @@ impl PolicySet {
                 Outlook::new(if share < 64 { facts.shares >> share & 1 == 1 } else { hash() }, true)
             }
             // The number of spans only grows.
-            Term::SpanCount { max: Some(max), .. } if spans > max => Outlook::FalseForGood,
+            Term::SpanCount { max: Some(max), .. } if spans > max => Outlook::new(false, true),
             Term::SpanCount { min, max } => Outlook::new(spans >= min, max.is_none() && spans >= min),
             // Known only when asked.
-            Term::Limit(_) | Term::Composite(_) => Outlook::FalseNow,
+            Term::Limit(_) | Term::Composite(_) => Outlook::FALSE_NOW,
             Term::Not(ref term) => self.term(term, trace).inverted(),
             Term::All(ref terms) => self.all(terms, trace),
         }

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use regex::bytes::Regex;
 
+use crate::condition::Conditions;
 use crate::leaf_set::LeafSet;
 use crate::trace_state::{self, TraceStateTest};
 
@@ -196,6 +197,10 @@ pub(crate) enum Predicate {
     SampledFlag,
     /// A list-member of the W3C trace state.
     TraceState(TraceStateTest),
+    /// Conditions on spans and their events.
+    Conditions(Arc<Conditions>),
+    /// The conditions before it could not be evaluated.
+    Failure,
 }
 
 /// Whether a span's flags have the W3C sampled flag.
@@ -209,6 +214,7 @@ impl Predicate {
             (Self::Status(a), Self::Status(b)) => a == b,
             (Self::SampledFlag, Self::SampledFlag) => true,
             (Self::TraceState(a), Self::TraceState(b)) => a == b,
+            (Self::Conditions(a), Self::Conditions(b)) => a.same_as(b),
             (Self::Attribute { key, test }, Self::Attribute { key: other_key, test: other_test }) => {
                 key == other_key && test.same_as(other_test)
             }
@@ -239,6 +245,8 @@ pub(crate) struct Predicates {
     by_sampled_flag: LeafSet,
     /// The predicates on the trace state.
     trace_states: Vec<usize>,
+    /// The conditions, each with the predicate that it failed where that counts.
+    pub(crate) conditions: Vec<(usize, Option<usize>)>,
     /// Sizes of the caches that [`Predicates::caches`] makes.
     cache_sizes: Vec<usize>,
 }
@@ -371,7 +379,7 @@ impl Predicates {
         key
     }
 
-    fn add(&mut self, predicate: Predicate) -> usize {
+    pub(crate) fn add(&mut self, predicate: Predicate) -> usize {
         if let Some(leaf) = self.leaves.iter().position(|known| known.same_as(&predicate)) {
             return leaf;
         }

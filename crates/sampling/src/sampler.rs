@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::batches::{Batch, Size};
 use crate::conclude::RunKey;
+use crate::condition::ConditionErrors;
 use crate::config::SamplerConfig;
 use crate::contexts::Contexts;
 use crate::decided::{Decided, Remembered};
@@ -41,6 +42,7 @@ pub struct Sampler {
     pub(crate) contexts: Contexts,
     pub(crate) caches: Vec<MatchCache>,
     pub(crate) meters: Meters,
+    pub(crate) condition_errors: Option<ConditionErrors>,
     /// Undecided traces with a batch that is being taken in: number and generation.
     open: Vec<(u32, u32)>,
     /// Number of the batch that is being taken in.
@@ -121,6 +123,7 @@ impl Sampler {
             segments: Segments::new(segment_bytes),
             contexts: Contexts::new(seed),
             meters,
+            condition_errors: None,
             open: Vec::new(),
             batch: 0,
             caches: policies.predicates.caches(seed),

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub decision_latency: Histogram,
     evicted: Counter,
     too_large: Counter,
+    evaluation_errors: Counter,
     new_traces: Counter,
     on_memory: Gauge,
     spans_held: Gauge,
@@ -146,6 +147,11 @@ impl Metrics {
                 "Count of traces that were dropped because they were larger than maximum_trace_size_bytes.",
                 &own,
             ),
+            evaluation_errors: registry.counter(
+                "otelcol_processor_tail_sampling_sampling_policy_evaluation_error",
+                "Count of sampling policy evaluation errors.",
+                &own,
+            ),
             new_traces: registry.counter(
                 "otelcol_processor_tail_sampling_new_trace_id_received",
                 "Counts the arrival of new traces.",
@@ -231,6 +237,7 @@ impl Metrics {
             counters.sampled.inc_by(now.sampled - before.sampled);
             counters.not_sampled.inc_by(now.not_sampled - before.not_sampled);
             counters.dropped.inc_by(now.dropped - before.dropped);
+            self.evaluation_errors.inc_by(now.failed - before.failed);
             counters.spans_sampled.inc_by(now.spans_sampled - before.spans_sampled);
             *before = *now;
         }

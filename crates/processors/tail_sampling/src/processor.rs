@@ -54,6 +54,7 @@ impl TailSampling {
                 deadline: None,
                 actions: Vec::new(),
                 drained: Drained::default(),
+                reported: None,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("sampler-{index}"))

@@ -15,6 +15,9 @@ const BURST: usize = 64;
 /// The longest sleep: statistics of an idle shard stay true without it, deadlines wake it.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// Failed conditions are reported so often at most: they may fail on every span.
+const REPORT: Duration = Duration::from_secs(60);
+
 /// The owner of one shard's traces.
 pub(crate) struct Worker {
     pub sampler: Sampler,
@@ -32,6 +35,8 @@ pub(crate) struct Worker {
     pub deadline: Option<Instant>,
     pub actions: Vec<Action>,
     pub drained: Drained,
+    /// When failed conditions were reported last.
+    pub reported: Option<Instant>,
 }
 
 impl Worker {
@@ -72,7 +77,24 @@ impl Worker {
             }
         }
         self.metrics.publish(&self.sampler);
+        self.reported = None;
+        self.report();
         self.drained
+    }
+
+    /// Logs conditions that could not be evaluated (`error_mode: ignore`).
+    fn report(&mut self) {
+        if self.reported.is_none_or(|last| last.elapsed() >= REPORT)
+            && let Some(errors) = self.sampler.take_condition_errors()
+        {
+            self.reported = Some(Instant::now());
+            tracing::warn!(
+                errors = errors.count,
+                condition = errors.condition,
+                "tail_sampling: an OTTL condition could not be evaluated, and counts as not holding: {}",
+                errors.error
+            );
+        }
     }
 
     fn ingest(&mut self, payload: &Payload) {
@@ -89,6 +111,7 @@ impl Worker {
             self.act();
         }
         self.metrics.publish(&self.sampler);
+        self.report();
     }
 
     fn act(&mut self) {

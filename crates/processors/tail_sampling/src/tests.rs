@@ -80,6 +80,44 @@ async fn keeps_the_important_traces_whole_and_says_why() {
 }
 
 #[tokio::test]
+async fn conditions_decide_and_failures_are_counted() {
+    let config = r#"
+decision_wait: 1h
+num_shards: 2
+policies:
+  - name: strict
+    type: ottl_condition
+    ottl_condition:
+      error_mode: propagate
+      span: ['HasPrefix(attributes["task.priority"], "x")']
+  - name: important
+    type: ottl_condition
+    ottl_condition:
+      error_mode: ignore
+      span:
+      - 'Int(name) == 1'
+      - 'attributes["task.priority"] == "critical" and resource.attributes["service.name"] == nil'
+"#;
+    let sink = Arc::new(Sink::default());
+    let (telemetry, processor) = start(config, &sink);
+    let entrance = processor.consumer();
+    for trace in 0..10 {
+        entrance.consume(requests::payload(trace, 0, 2, Some(("task.priority", "low")))).unwrap();
+    }
+    entrance.consume(requests::payload(3, 2, 1, Some(("task.priority", "critical")))).unwrap();
+    entrance.consume(requests::payload(4, 2, 1, None)).unwrap();
+    processor.shutdown(soon());
+    assert_eq!(requests::spans_of(&sink.taken()), [(3, 0), (3, 1), (3, 2)]);
+    let failed = "otelcol_processor_tail_sampling_sampling_policy_evaluation_error";
+    assert_eq!(metric(&telemetry, failed, &[]), 1.0);
+    let records = telemetry.decisions.recent(1000);
+    let kept = records.iter().find(|record| record.verdict == "kept").unwrap();
+    assert_eq!(kept.policy.as_deref(), Some("important"));
+    let evidence = kept.evidence.as_deref().unwrap();
+    assert!(evidence.starts_with("ottl_condition = attributes[\"task.priority\"] == "), "{evidence}");
+}
+
+#[tokio::test]
 async fn an_early_verdict_streams_before_the_wait_is_over() {
     let sink = Arc::new(Sink::default());
     let (_, processor) = start(&PRIORITY.replace("SHARDS", "2"), &sink);
@@ -190,7 +228,19 @@ fn wrong_configurations_are_located() {
         ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
         ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),
         ("policies:\n  - {name: a, type: latency, latency: {threshold: 5}}\n", "c.yaml:2:", "threshold_ms"),
-        ("policies:\n  - {name: a, type: ottl_condition}\n", "c.yaml:2:21", "supported"),
+        ("policies:\n  - {name: a, type: extension}\n", "c.yaml:2:21", "supported"),
+        (
+            "policies:\n  - name: a\n    type: ottl_condition\n    ottl_condition:\n      error_mode: loud\n      \
+             span: ['true']\n",
+            "c.yaml:5:19",
+            "ignore, silent, propagate",
+        ),
+        (
+            "policies:\n  - name: a\n    type: ottl_condition\n    ottl_condition:\n      span:\n      - 'true'\n      \
+             - status.cod == 2\n",
+            "c.yaml:7:9",
+            "line 1, column 1: there is no path `status.cod` in the span context; did you mean `status.code`?",
+        ),
     ];
     for (text, place, word) in cases {
         let node = Node::parse_str("c.yaml", text).unwrap();

@@ -3,13 +3,16 @@
 use regex::bytes::RegexBuilder;
 
 use super::Compiler;
-use crate::config::{PolicyConfig, SpanCountConfig, StringAttributeConfig, TraceStateConfig};
+use crate::condition::{Conditions, ERROR_MODES, ErrorMode};
+use crate::config::{
+    OttlConditionConfig, PolicyConfig, SpanCountConfig, StringAttributeConfig, TraceStateConfig,
+};
 use crate::limits::{Limit, Unit};
 use crate::policy::Term;
 use crate::predicate::{AttributeTest, Patterns, Values};
 use crate::probabilistic::Share;
 use crate::trace_state::{TraceStateTest, is_key};
-use forebay_ottl::re2;
+use forebay_ottl::{Condition, ContextKind, re2};
 
 /// How many values remember their regular expression result when `cache_max_size` is 0.
 const DEFAULT_CACHE_SIZE: usize = 128;
@@ -56,6 +59,7 @@ impl Compiler {
             "span_count" => self.span_count(config.span_count.as_ref()?),
             "trace_state" => self.trace_state(config.trace_state.as_ref()?),
             "trace_flags" => Some(Term::Leaf { leaf: self.set.predicates.sampled_flag(), invert: false }),
+            "ottl_condition" => self.conditions(config.ottl_condition.as_ref()?),
             "rate_limiting" => {
                 let settings = config.rate_limiting.as_ref()?;
                 self.limit(
@@ -77,6 +81,43 @@ impl Compiler {
             }
             _ => None,
         }
+    }
+
+    fn conditions(&mut self, settings: &OttlConditionConfig) -> Option<Term> {
+        // The collector takes the names in any case.
+        let named = |(name, _): &&(&str, ErrorMode)| settings.error_mode.eq_ignore_ascii_case(name);
+        let error_mode = ERROR_MODES.iter().find(named).map(|(_, mode)| *mode);
+        if error_mode.is_none() {
+            let known = ERROR_MODES.map(|(name, _)| name).join(", ");
+            self.error_at(
+                "error_mode",
+                &format!("unknown error mode {:?}; supported: {known}", settings.error_mode),
+            );
+        }
+        if settings.span.is_empty() && settings.spanevent.is_empty() {
+            self.error("has no condition: list one or more under span or spanevent");
+        }
+        let span = self.condition_list("span", &settings.span, ContextKind::Span);
+        let span_event = self.condition_list("spanevent", &settings.spanevent, ContextKind::SpanEvent);
+        let error_mode = error_mode?;
+        let (leaf, failure) = self.set.predicates.conditions(Conditions { span, span_event, error_mode });
+        Some(match failure {
+            None => Term::Leaf { leaf, invert: false },
+            Some(failure) => Term::Fallible { leaf, failure },
+        })
+    }
+
+    fn condition_list(&mut self, key: &str, texts: &[String], context: ContextKind) -> Vec<Condition> {
+        self.path.push(key.to_owned());
+        let mut conditions = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            match Condition::compile(text, context) {
+                Ok(condition) => conditions.push(condition),
+                Err(error) => self.error_at(&index.to_string(), &format!("invalid condition: {error}")),
+            }
+        }
+        self.path.pop();
+        conditions
     }
 
     fn limit(&mut self, unit: Unit, key: &str, per_second: i64, burst: i64) -> Option<Term> {

@@ -35,9 +35,9 @@ fn errors_say_what_is_wrong_and_where() {
         "unknown policy type \"sometimes\"; supported:",
     );
     refused(
-        r#"[{"name": "a", "type": "ottl_condition", "ottl_condition": {"span": ["true"]}}]"#,
+        r#"[{"name": "a", "type": "extension"}]"#,
         "0.type",
-        "policy type \"ottl_condition\" is not supported here; supported:",
+        "policy type \"extension\" is not supported here; supported:",
     );
     refused(r#"[{"name": "a", "type": "string_attribute"}]"#, "0.string_attribute", "is missing");
     refused(
@@ -93,6 +93,30 @@ fn errors_say_what_is_wrong_and_where() {
         "0.drop.drop_sub_policy.1.type",
         "policy type \"drop\" is not supported here",
     );
+}
+
+#[test]
+fn errors_in_conditions_are_located() {
+    let condition =
+        |keys: &str| format!(r#"[{{"name": "a", "type": "ottl_condition", "ottl_condition": {{{keys}}}}}]"#);
+    refused(r#"[{"name": "a", "type": "ottl_condition"}]"#, "0.ottl_condition", "is missing");
+    refused(&condition(""), "0.ottl_condition", "has no condition");
+    refused(
+        &condition(r#""span": ["true"], "error_mode": "loud""#),
+        "0.ottl_condition.error_mode",
+        "unknown error mode \"loud\"; supported: ignore, silent, propagate",
+    );
+    refused(
+        &condition(r#""span": ["true", "nam == 1"]"#),
+        "0.ottl_condition.span.1",
+        "invalid condition: line 1, column 1: there is no path `nam` in the span context; did you mean `name`?",
+    );
+    refused(
+        &condition(r#""spanevent": ["name ==\n ("]"#),
+        "0.ottl_condition.spanevent.0",
+        "invalid condition: line 2, column 3: ",
+    );
+    assert!(errors(&condition(r#""span": ["true"], "error_mode": "IGNORE""#)).is_empty());
 }
 
 #[test]

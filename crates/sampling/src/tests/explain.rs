@@ -156,3 +156,16 @@ fn asking_does_not_keep_a_verdict_remembered() {
     assert_eq!(driver.sampler.explain(&id(1)), Known::Nothing, "forgotten for the second");
     assert!(matches!(driver.sampler.explain(&id(2)), Known::Decided { verdict: Verdict::Dropped, .. }));
 }
+
+#[test]
+fn a_policy_that_cannot_be_evaluated_says_so() {
+    let json = r#"[{"name": "strict", "type": "ottl_condition", "ottl_condition":
+        {"error_mode": "propagate", "span": ["HasPrefix(attributes[\"k\"], \"x\")"]}}]"#;
+    let mut driver = Driver::new(SamplerConfig::default(), &policies(json));
+    driver.ingest(&request(vec![with(span(1, 0), "k", text("y"))]), Duration::ZERO);
+    assert_eq!(held(&driver, 1).standings, [Standing::NoMatch]);
+    driver.ingest(&request(vec![span(1, 1)]), Duration::ZERO);
+    assert_eq!(held(&driver, 1).standings, [Standing::Failed]);
+    driver.tick(30 * SECOND);
+    assert_eq!(driver.decisions[0].votes.of(0), Vote::Failed);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, span};
 use prost::Message;
 
 use super::support::*;
@@ -14,6 +14,35 @@ pub(crate) fn resource(number: usize) -> Vec<(&'static str, Value)> {
         1 => vec![("service.name", text("tool")), ("p", text("b"))],
         _ => vec![("n", Value::IntValue(-1))],
     }
+}
+
+/// The conditions that tests use, by text; none is an error.
+fn condition(text: &str, (number, scope, span): &HeldSpan, event: Option<&span::Event>) -> Option<bool> {
+    let on_span = |key: &str| {
+        let found = span.attributes.iter().find(|attribute| attribute.key == key);
+        found.and_then(|attribute| attribute.value.clone()?.value)
+    };
+    Some(match text {
+        r#"attributes["p"] == "a""# => on_span("p") == Some(super::support::text("a")),
+        r#"attributes["n"] > 3"# => matches!(on_span("n"), Some(Value::IntValue(n)) if n > 3),
+        r#"HasPrefix(attributes["p"], "b")"# => match on_span("p")? {
+            Value::StringValue(text) => text.starts_with('b'),
+            _ => return None,
+        },
+        r#"resource.attributes["p"] == "b" and scope.name == "http""# => *number == 1 && *scope == 1,
+        r#"name == "retry" and span.status.code == STATUS_CODE_ERROR"# => {
+            event?.name == "retry" && span.status.as_ref().is_some_and(|status| status.code == 2)
+        }
+        r#"Int(attributes["left"]) / Int(span.attributes["n"]) == 1"# => {
+            let event_value = event?.attributes.iter().find(|attribute| attribute.key == "left");
+            let left = event_value.and_then(|attribute| attribute.value.clone()?.value);
+            match (left?, on_span("n")?) {
+                (Value::IntValue(left), Value::IntValue(n)) => left.checked_div(n)? == 1,
+                _ => return None,
+            }
+        }
+        other => panic!("{other}"),
+    })
 }
 
 /// Numbers of resource and scope, and the span.
@@ -116,6 +145,11 @@ impl Naive {
     }
 
     fn matches(policy: &PolicyConfig, trace: &NaiveTrace, now: u64, buckets: &mut Buckets) -> bool {
+        Self::ask(policy, trace, now, buckets) == Some(true)
+    }
+
+    /// None when the policy cannot be evaluated.
+    fn ask(policy: &PolicyConfig, trace: &NaiveTrace, now: u64, buckets: &mut Buckets) -> Option<bool> {
         let (id, spans) = (trace.id.as_slice(), trace.spans.as_slice());
         let attribute = |key: &str| -> Vec<Value> {
             let on_resources = spans.iter().flat_map(|(number, ..)| resource(*number));
@@ -124,7 +158,7 @@ impl Naive {
             let on_spans = on_spans.filter_map(|kv| kv.value.clone()?.value);
             on_resources.chain(on_spans).collect()
         };
-        match policy.r#type.as_str() {
+        Some(match policy.r#type.as_str() {
             "always_sample" => true,
             "string_attribute" => {
                 let config = policy.string_attribute.as_ref().unwrap();
@@ -157,7 +191,8 @@ impl Naive {
             "latency" => {
                 let config = policy.latency.as_ref().unwrap();
                 let started = || spans.iter().map(|(_, _, s)| s).filter(|span| span.start_time_unix_nano > 0);
-                let Some(start) = started().map(|span| span.start_time_unix_nano).min() else { return false };
+                let start = started().map(|span| span.start_time_unix_nano).min();
+                let Some(start) = start else { return Some(false) };
                 let end = started().map(|span| span.end_time_unix_nano).max().unwrap();
                 let millis = (end as i64 - start as i64) / 1_000_000;
                 let below = config.upper_threshold_ms == 0 || millis <= config.upper_threshold_ms;
@@ -170,15 +205,17 @@ impl Naive {
             }
             "and" => {
                 let list = &policy.and.as_ref().unwrap().and_sub_policy;
-                list.iter().all(|sub| Self::matches(sub, trace, now, buckets))
+                let answers = list.iter().map(|sub| Self::ask(sub, trace, now, buckets));
+                return { answers }.find(|answer| *answer != Some(true)).unwrap_or(Some(true));
             }
             "drop" => {
                 let list = &policy.drop.as_ref().unwrap().drop_sub_policy;
-                list.iter().all(|sub| Self::matches(sub, trace, now, buckets))
+                let answers = list.iter().map(|sub| Self::ask(sub, trace, now, buckets));
+                return { answers }.find(|answer| *answer != Some(true)).unwrap_or(Some(true));
             }
             "not" => {
                 let inner = policy.not.as_ref().unwrap().not_sub_policy.as_ref().unwrap();
-                !Self::matches(inner, trace, now, buckets)
+                !Self::ask(inner, trace, now, buckets)?
             }
             "rate_limiting" => {
                 let config = policy.rate_limiting.as_ref().unwrap();
@@ -191,8 +228,11 @@ impl Naive {
                 let ordered =
                     config.policy_order.iter().map(|name| subs.iter().find(|sub| sub.name == *name).unwrap());
                 let rest = subs.iter().filter(|sub| !config.policy_order.contains(&sub.name));
-                let mut all = ordered.chain(rest);
-                let Some(sub) = all.find(|sub| Self::matches(sub, trace, now, buckets)) else { return false };
+                let all = ordered.chain(rest).map(|sub| (sub, Self::ask(sub, trace, now, buckets)));
+                let Some((sub, answer)) = { all }.find(|(_, answer)| *answer != Some(false)) else {
+                    return Some(false);
+                };
+                answer?;
                 let allocation =
                     config.rate_allocation.iter().find(|allocation| allocation.policy == sub.name);
                 let total = config.max_total_spans_per_second;
@@ -233,8 +273,24 @@ impl Naive {
                     .map(|(_, _, span)| &*span.trace_state)
                     .any(|state| wanted(state) && !state.contains('K'))
             }
+            "ottl_condition" => {
+                let config = policy.ottl_condition.as_ref().unwrap();
+                for held in spans {
+                    let events = held.2.events.iter().map(Some);
+                    let on_events =
+                        events.flat_map(|event| config.spanevent.iter().map(move |text| (text, event)));
+                    for (text, event) in config.span.iter().map(|text| (text, None)).chain(on_events) {
+                        match condition(text, held, event) {
+                            Some(true) => return Some(true),
+                            None if config.error_mode == "propagate" => return None,
+                            _ => {}
+                        }
+                    }
+                }
+                false
+            }
             other => panic!("{other}"),
-        }
+        })
     }
 
     /// Evaluates the open batch of a trace by itself.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span};
 use proptest::prelude::*;
 
 use super::model::{HeldSpan, Naive, resource};
@@ -11,7 +11,7 @@ use super::support::*;
 use crate::{SamplerConfig, Verdict};
 
 /// Policies that between them use every type and combinator.
-const POLICIES: [&str; 10] = [
+const POLICIES: [&str; 13] = [
     r#"[{"name": "important", "type": "string_attribute", "string_attribute": {"key": "p", "values": ["a", "b"]}},
         {"name": "slow", "type": "latency", "latency": {"threshold_ms": 40}},
         {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 30}}]"#,
@@ -67,6 +67,31 @@ const POLICIES: [&str; 10] = [
             "rate_allocation": [{"policy": "few", "percent": 50}, {"policy": "errors", "percent": 25},
                 {"policy": "some"}]}},
         {"name": "window", "type": "latency", "latency": {"threshold_ms": 55}}]"#,
+    r#"[{"name": "strict", "type": "ottl_condition", "ottl_condition": {"error_mode": "propagate",
+            "span": ["HasPrefix(attributes[\"p\"], \"b\")", "attributes[\"n\"] > 3"]}},
+        {"name": "lax", "type": "ottl_condition", "ottl_condition": {"error_mode": "ignore",
+            "span": ["HasPrefix(attributes[\"p\"], \"b\")",
+                     "resource.attributes[\"p\"] == \"b\" and scope.name == \"http\""]}}]"#,
+    r#"[{"name": "drop", "type": "drop", "drop": {"drop_sub_policy": [
+            {"type": "ottl_condition", "ottl_condition": {"error_mode": "propagate",
+                "span": ["attributes[\"p\"] == \"a\""],
+                "spanevent": ["Int(attributes[\"left\"]) / Int(span.attributes[\"n\"]) == 1"]}},
+            {"type": "string_attribute", "string_attribute": {"key": "p", "values": ["b"], "invert_match": true}}]}},
+        {"name": "calm", "type": "not", "not": {"not_sub_policy": {"type": "and", "and": {"and_sub_policy": [
+            {"type": "latency", "latency": {"threshold_ms": 20}},
+            {"type": "ottl_condition", "ottl_condition": {"error_mode": "propagate",
+                "span": ["HasPrefix(attributes[\"p\"], \"b\")"]}}]}}}},
+        {"name": "retried", "type": "ottl_condition", "ottl_condition":
+            {"spanevent": ["name == \"retry\" and span.status.code == STATUS_CODE_ERROR"]}}]"#,
+    r#"[{"name": "shared", "type": "composite", "composite": {"max_total_spans_per_second": 12,
+            "composite_sub_policy": [
+                {"name": "conditions", "type": "ottl_condition", "ottl_condition": {"error_mode": "propagate",
+                    "span": ["HasPrefix(attributes[\"p\"], \"b\")"]}},
+                {"name": "rest", "type": "always_sample"}],
+            "rate_allocation": [{"policy": "conditions", "percent": 50}, {"policy": "rest", "percent": 50}]}},
+        {"name": "retried", "type": "ottl_condition", "ottl_condition": {"error_mode": "silent",
+            "span": ["attributes[\"p\"] == \"a\""],
+            "spanevent": ["Int(attributes[\"left\"]) / Int(span.attributes[\"n\"]) == 1"]}}]"#,
 ];
 
 /// A span as the test makes it up: everything a policy can see.
@@ -85,6 +110,8 @@ struct Sketch {
     padding: usize,
     flags: u32,
     state: usize,
+    /// The attribute of an event `retry`.
+    left: Option<i64>,
 }
 
 /// Trace states: mostly none, two that match something, one that is invalid.
@@ -96,12 +123,13 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let place = (0..6_u64, 0..3_usize, 0..2_usize, prop::bool::weighted(0.1));
     let values = (0..TEXTS.len(), -2..6_i64, prop::option::weighted(0.2, any::<bool>()), 0..3_i32);
     let size = (0..50_u64, 0..30_u64, prop_oneof![9 => 0..200_usize, 1 => 30_000..90_000_usize]);
-    let context = (prop_oneof![8 => Just(0), 1 => Just(1), 1 => 0x100..0x104_u32], 0..STATES.len());
+    let left = prop::option::weighted(0.2, 0..4_i64);
+    let context = (prop_oneof![8 => Just(0), 1 => Just(1), 1 => 0x100..0x104_u32], 0..STATES.len(), left);
     (place, values, size, context).prop_map(|(place, values, size, context)| {
         let (trace, resource, scope, is_root) = place;
         let (p, n, f, status) = values;
         let (start_ms, length_ms, padding) = size;
-        let (flags, state) = context;
+        let (flags, state, left) = context;
         Sketch {
             trace,
             resource,
@@ -116,6 +144,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
             padding,
             flags,
             state,
+            left,
         }
     })
 }
@@ -147,6 +176,10 @@ fn build(sketch: &Sketch, number: u64) -> Span {
     }
     if let Some(value) = sketch.f {
         span = with(span, "f", Value::BoolValue(value));
+    }
+    if let Some(left) = sketch.left {
+        let attributes = with(Span::default(), "left", Value::IntValue(left)).attributes;
+        span.events.push(span::Event { name: "retry".to_owned(), attributes, ..Default::default() });
     }
     with(span, "padding", Value::BytesValue(vec![1; sketch.padding]))
 }
