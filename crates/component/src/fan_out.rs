@@ -5,6 +5,7 @@ use crate::consumer::{Consumer, Refused};
 use crate::payload::Payload;
 use crate::refusal::{Reason, Refusal};
 use forebay_telemetry::Counter;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,34 +16,34 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Branch {
     consumer: Arc<dyn Consumer>,
     missed: Counter,
-    /// What a branch that holds the others back has not taken yet.
-    parked: Mutex<Option<Payload>>,
+    /// What a branch that holds the others back has not taken yet: one payload for each sender at most.
+    parked: Mutex<VecDeque<Payload>>,
 }
 
 impl Branch {
     /// A branch to `consumer`; `missed` counts the items it had no room for while another branch took them.
     pub fn new(consumer: Arc<dyn Consumer>, missed: Counter) -> Self {
-        Self { consumer, missed, parked: Mutex::new(None) }
+        Self { consumer, missed, parked: Mutex::default() }
     }
 
-    fn parked(&self) -> MutexGuard<'_, Option<Payload>> {
+    fn parked(&self) -> MutexGuard<'_, VecDeque<Payload>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the branch what is parked for it; false while it still does not fit.
     fn unpark(&self, give: &Give<'_>) -> bool {
         let mut parked = self.parked();
-        match parked.take().map(|payload| give(self.consumer.as_ref(), payload)) {
-            Some(Err(refused)) if refused.refusal.retryable => {
-                *parked = Some(*refused.payload);
-                false
+        while let Some(payload) = parked.pop_front() {
+            match give(self.consumer.as_ref(), payload) {
+                Ok(()) => {}
+                Err(refused) if refused.refusal.retryable => {
+                    parked.push_front(*refused.payload);
+                    return false;
+                }
+                Err(refused) => self.missed.inc_by(refused.payload.items as u64),
             }
-            Some(Err(refused)) => {
-                self.missed.inc_by(refused.payload.items as u64);
-                true
-            }
-            Some(Ok(())) | None => true,
         }
+        true
     }
 
     /// Another branch has the payload, this one refused it: it misses it, or everybody waits for it.
@@ -50,7 +51,7 @@ impl Branch {
         if refused.refusal.retryable && self.consumer.holds_back() {
             let mut payload = *refused.payload;
             std::mem::replace(&mut payload.ack, Ack::none()).accept();
-            *self.parked() = Some(payload);
+            self.parked().push_back(payload);
         } else {
             self.missed.inc_by(refused.payload.items as u64);
             refused.refuse();
@@ -85,7 +86,7 @@ impl FanOut {
                 consumer.consume_wait(payload, deadline.saturating_duration_since(Instant::now()))
             }) {
                 if Instant::now() >= deadline {
-                    let items = branch.parked().take().map_or(0, |payload| payload.items as u64);
+                    let items = branch.parked().drain(..).map(|payload| payload.items as u64).sum();
                     branch.missed.inc_by(items);
                     lost += items;
                 }

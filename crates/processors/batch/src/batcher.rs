@@ -18,28 +18,46 @@ pub(crate) struct Batcher {
     timeout: Duration,
     size: usize,
     max: usize,
-    bodies: Vec<Bytes>,
+    body: Body,
     items: usize,
-    bytes: usize,
+    /// Bytes of the last batch: room for as much is made at once for the next one.
+    usual: usize,
     due: Option<Instant>,
+}
+
+/// Requests one behind the other.
+#[derive(Debug)]
+enum Body {
+    /// A request that stays alone is passed on as it is; so is none.
+    Shared(Bytes),
+    /// Each is copied when it comes: its bytes are in the cache then, and its own memory is free again at once.
+    Joined(Vec<u8>),
 }
 
 impl Batcher {
     pub fn new(timeout: Duration, size: usize, max: usize) -> Self {
-        Self { timeout, size, max, bodies: Vec::new(), items: 0, bytes: 0, due: None }
+        Self { timeout, size, max, body: Body::Shared(Bytes::new()), items: 0, usual: 0, due: None }
     }
 
-    /// Adds a payload; says whether a batch is due because of its size.
-    pub fn add(&mut self, payload: Payload, now: Instant) -> bool {
+    /// Adds a payload; says whether a batch is due because of its size. `now` is asked for the first of a batch.
+    pub fn add(&mut self, payload: Payload, now: impl FnOnce() -> Instant) -> bool {
         if payload.items == 0 {
             return false;
         }
-        if self.bodies.is_empty() {
-            self.due = Some(now + self.timeout);
+        if self.items == 0 {
+            self.due = Some(now() + self.timeout);
         }
         self.items += payload.items;
-        self.bytes += payload.body.len();
-        self.bodies.push(payload.body);
+        match &mut self.body {
+            Body::Joined(joined) => joined.extend_from_slice(&payload.body),
+            Body::Shared(first) if first.is_empty() => *first = payload.body,
+            Body::Shared(first) => {
+                let mut joined = Vec::with_capacity(self.usual.max(first.len() + payload.body.len()));
+                joined.extend_from_slice(first);
+                joined.extend_from_slice(&payload.body);
+                self.body = Body::Joined(joined);
+            }
+        }
         self.timeout.is_zero() || self.items >= self.size
     }
 
@@ -53,20 +71,28 @@ impl Batcher {
         self.items
     }
 
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Shared(only) => only.len(),
+            Body::Joined(joined) => joined.len(),
+        }
+    }
+
     /// Everything gathered, as payloads of at most `max` items each.
     pub fn take(&mut self) -> Vec<Payload> {
         self.due = None;
-        let (items, bytes) = (std::mem::take(&mut self.items), std::mem::take(&mut self.bytes));
-        let body = match self.bodies.as_mut_slice() {
-            [] => return Vec::new(),
-            [only] => std::mem::take(only),
-            many => {
-                let mut joined = Vec::with_capacity(bytes);
-                many.iter().for_each(|body| joined.extend_from_slice(body));
+        let items = std::mem::take(&mut self.items);
+        if items == 0 {
+            return Vec::new();
+        }
+        let body = match std::mem::replace(&mut self.body, Body::Shared(Bytes::new())) {
+            Body::Shared(only) => only,
+            Body::Joined(joined) => {
+                self.usual = joined.len() + joined.len() / 16;
                 Bytes::from(joined)
             }
         };
-        self.bodies.clear();
         if self.max == 0 || items <= self.max {
             return vec![Payload::traces(body, items)];
         }

@@ -5,6 +5,8 @@
 
 mod batcher;
 mod config;
+mod gathering;
+mod metrics;
 mod processor;
 #[cfg(test)]
 mod tests;

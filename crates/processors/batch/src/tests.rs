@@ -22,10 +22,10 @@ fn payload(id: u8) -> Payload {
 fn a_batch_is_the_concatenation_of_its_requests() {
     let mut batcher = Batcher::new(Duration::from_secs(1), 3, 0);
     let now = Instant::now();
-    assert!(!batcher.add(payload(1), now));
-    assert!(!batcher.add(payload(2), now + Duration::from_millis(5)));
+    assert!(!batcher.add(payload(1), || now));
+    assert!(!batcher.add(payload(2), || now + Duration::from_millis(5)));
     assert_eq!(batcher.due(), Some(now + Duration::from_secs(1)));
-    assert!(batcher.add(payload(3), now));
+    assert!(batcher.add(payload(3), || now));
     let taken = batcher.take();
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].items, 3);
@@ -39,7 +39,7 @@ fn a_single_request_is_shared_not_copied() {
     let mut batcher = Batcher::new(Duration::from_secs(1), 10, 0);
     let payload = payload(1);
     let bytes = payload.body.as_ptr();
-    batcher.add(payload, Instant::now());
+    batcher.add(payload, Instant::now);
     assert_eq!(batcher.take()[0].body.as_ptr(), bytes);
 }
 
@@ -47,7 +47,7 @@ fn a_single_request_is_shared_not_copied() {
 fn max_size_splits_and_loses_nothing() {
     let mut batcher = Batcher::new(Duration::from_secs(1), 5, 5);
     for id in 1..=12 {
-        batcher.add(payload(id), Instant::now());
+        batcher.add(payload(id), Instant::now);
     }
     let taken = batcher.take();
     assert!(taken.iter().all(|part| part.items <= 5 && part.items > 0));
@@ -64,7 +64,7 @@ fn max_size_splits_and_loses_nothing() {
 #[test]
 fn no_timeout_means_no_waiting() {
     let mut batcher = Batcher::new(Duration::ZERO, 8192, 0);
-    assert!(batcher.add(payload(1), Instant::now()));
+    assert!(batcher.add(payload(1), Instant::now));
 }
 
 #[test]
@@ -90,4 +90,28 @@ fn conforms() {
         &crate::FACTORY,
         "send_batch_size: 10\nsend_batch_max_size: 10\n",
     );
+}
+
+#[test]
+fn many_callers_at_once_lose_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _inside = runtime.enter();
+    let sink = std::sync::Arc::new(forebay_testkit::Sink::default());
+    let context = forebay_testkit::context(forebay_telemetry::Kind::Processor, "batch");
+    let node = Node::parse_str("c.yaml", "timeout: 1ms\nsend_batch_size: 7\n").unwrap();
+    let running = configure(&node).unwrap().build(context, sink.clone()).unwrap();
+    let entrance = running.consumer();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for id in 0..250 {
+                    sink.refuse_next(usize::from(id % 16 == 0));
+                    entrance.consume_wait(payload(id as u8), Duration::from_secs(60)).unwrap();
+                }
+            });
+        }
+    });
+    let drained = running.shutdown(Instant::now() + Duration::from_secs(60));
+    assert_eq!((drained.sent, drained.dropped), (1000, 0));
+    assert_eq!(sink.items(), 1000);
 }
