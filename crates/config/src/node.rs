@@ -132,6 +132,21 @@ impl Node {
         }
     }
 
+    /// Sets a key that a mapping, or a node that holds nothing, has not; it stands where the node does.
+    pub fn set_default(&mut self, key: &str, value: bool) {
+        if self.is_null() {
+            self.value = Value::Mapping(Vec::new());
+        }
+        let mut child = self.empty_child(key);
+        child.value = Value::Scalar(Scalar { text: value.to_string(), plain: true });
+        let (key_location, key_source) = (self.location.clone(), self.source.clone());
+        if let Value::Mapping(entries) = &mut self.value
+            && !entries.iter().any(|entry| entry.key == key)
+        {
+            entries.push(Entry { key: key.to_owned(), key_location, key_source, value: child });
+        }
+    }
+
     /// The text of a scalar (numbers and booleans as they were written); of an expanded value its whole text.
     pub fn as_str(&self) -> Option<&str> {
         match (&self.expansion, &self.value) {

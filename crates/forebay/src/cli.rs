@@ -19,6 +19,10 @@ pub struct ConfigArgs {
     /// A configuration: a file, or file:PATH, env:NAME, yaml:TEXT. Give it several times to merge; later ones win.
     #[arg(long, value_name = "FILE")]
     pub config: Vec<String>,
+    /// The collector's feature gates to switch on, separated by commas; a leading `-` switches one off. Known:
+    /// processor.tailsamplingprocessor.recordpolicy and .metricstatcountspanssampled (always on).
+    #[arg(long, value_name = "GATES", allow_hyphen_values = true)]
+    pub feature_gates: Vec<String>,
 }
 
 /// What to do; without a command the agent runs.

@@ -27,8 +27,9 @@ pub fn check(args: &ConfigArgs) -> Result<Checked, String> {
     let said = |errors: Diagnostics| errors.to_string();
     let sources = sources.map_err(said)?;
     let env = |name: &str| std::env::var(name).ok();
-    let (spec, warnings) =
+    let (mut spec, warnings) =
         forebay_config::load(&sources, &env, &|path| std::fs::read_to_string(path)).map_err(said)?;
+    crate::gates::apply(&args.feature_gates, &mut spec)?;
     // Both are looked at, so that one run says everything.
     let telemetry = forebay_telemetry::config::parse(&spec.service.telemetry);
     let plan = Plan::new(&spec, &COMPONENTS);

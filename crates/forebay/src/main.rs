@@ -2,6 +2,7 @@
 
 mod cli;
 mod components;
+mod gates;
 mod generate;
 mod inspect;
 mod run;
@@ -34,8 +35,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// `--config` is accepted before and after the command.
+/// `--config` and `--feature-gates` are accepted before and after the command.
 fn both(mut before: cli::ConfigArgs, after: cli::ConfigArgs) -> cli::ConfigArgs {
     before.config.extend(after.config);
+    before.feature_gates.extend(after.feature_gates);
     before
 }

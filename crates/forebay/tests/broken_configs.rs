@@ -45,6 +45,44 @@ fn each_broken_configuration_gives_one_message_at_its_place() {
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), fixtures.len(), failures.join("\n"));
 }
 
+fn with_gates(command: &str, gates: &str) -> Output {
+    let mut forebay = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    forebay
+        .arg(command)
+        .arg("--config")
+        .arg(here("valid.yaml"))
+        .args(["--feature-gates", gates])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn feature_gates_are_the_collectors() {
+    const RECORD: &str = "processor.tailsamplingprocessor.recordpolicy";
+    const ALWAYS: &str = "processor.tailsamplingprocessor.metricstatcountspanssampled";
+    for (gates, expected) in [
+        (RECORD.to_owned(), "record_policy: true"),
+        (format!("+{ALWAYS},{RECORD}"), "record_policy: true"),
+        (format!("{RECORD},-{RECORD}"), "record_policy: false"),
+    ] {
+        let output = with_gates("print-config", &gates);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains(expected), "{gates}: {printed}");
+    }
+    for (gates, words) in [
+        (
+            "processor.tailsamplingprocessor.recordpolice",
+            "did you mean `processor.tailsamplingprocessor.recordpolicy`?",
+        ),
+        ("telemetry.newPipelineTelemetry", "known: processor.tailsamplingprocessor.recordpolicy, "),
+        (&format!("-{ALWAYS}"), "always on"),
+    ] {
+        let output = with_gates("validate", gates);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{gates}: {said}");
+    }
+}
+
 #[test]
 fn every_example_is_valid() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");

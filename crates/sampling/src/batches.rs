@@ -17,6 +17,8 @@ pub(crate) struct Batch {
     /// The policy that an earlier batch matched, while drop policies may still match a later one.
     pub(crate) keep: Option<usize>,
     pub(crate) outcome: Option<Outcome>,
+    /// The part of a `composite` policy that let it through.
+    pub(crate) part: Option<(usize, usize)>,
     /// What policies said of this and earlier batches.
     pub(crate) cast: Votes,
 }

@@ -9,6 +9,7 @@ use crate::emit::Piece;
 use crate::evidence;
 use crate::explain::Votes;
 use crate::index::Place;
+use crate::marks::Marks;
 use crate::policy::{NO_MATCH, kept_by};
 use crate::sampler::Sampler;
 use crate::segments::RecordAt;
@@ -27,6 +28,7 @@ impl Sampler {
     pub(crate) fn decide(&mut self, at: u32, trigger: Trigger, out: &mut Vec<Action>) {
         let Some(mut trace) = self.traces.remove(at) else { return };
         let mut cast = Votes::default();
+        self.meters.part = None;
         let (verdict, reason, policy) =
             if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
                 (Verdict::Dropped, Reason::DroppedAtShutdown, None)
@@ -42,13 +44,18 @@ impl Sampler {
                 let (meters, votes) = (&mut self.meters, &mut self.votes);
                 self.policies.decide(trace.candidate(), first_match, meters, votes, &mut cast)
             };
+        let mut part = self.meters.part;
         if let Some(batch) = &mut trace.batch {
             cast = std::mem::take(&mut batch.cast);
+            part = batch.part;
+        }
+        if let Some(marks) = &mut self.marks {
+            marks.set_kept(&self.policies, policy, part);
         }
         self.collect_runs(trace.last_record);
         let evidence = policy.and_then(|policy| {
             let records = self.runs.iter().map(|run| (run.scope, self.segments.get(run.record).spans));
-            evidence::find(&self.policies, policy, &trace, records, &self.contexts, &mut self.caches)
+            evidence::find(&self.policies, policy, part, &trace, records, &self.contexts, &mut self.caches)
         });
         if verdict == Verdict::Kept {
             self.send_runs(out);
@@ -97,12 +104,14 @@ impl Sampler {
 
     fn send_runs(&mut self, out: &mut Vec<Action>) {
         let (segments, contexts) = (&self.segments, &self.contexts);
+        let mark = self.marks.as_ref().map_or(&[][..], Marks::kept);
         let piece = |run: &RunKey| Piece {
             resource: run.resource,
             scope: run.scope,
             resource_header: contexts.resource_header(run.resource),
             scope_header: contexts.scope_header(run.scope),
             spans: segments.get(run.record).spans,
+            mark,
         };
         self.emitter.write(&self.runs, piece, out);
     }

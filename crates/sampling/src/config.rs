@@ -283,6 +283,10 @@ pub struct SamplerConfig {
     pub span_ingest: bool,
     /// A trace whose encoded size is above this is dropped at once, whatever policies say. Nothing is then kept early.
     pub maximum_trace_size: Option<u64>,
+    /// Name the policy that kept a trace on the scopes of its spans: the attribute `tailsampling.policy`, with
+    /// `tailsampling.composite_policy` for the part of a `composite` policy that let the trace through. Late spans have
+    /// `tailsampling.cached_decision: true` instead of that.
+    pub record_policy: bool,
     /// How many samplers share what the policies let through a second: this one gets an even part. At least 1.
     pub shards: usize,
     /// The attribute whose value is reported as a trace's priority.
@@ -306,6 +310,7 @@ impl Default for SamplerConfig {
             memory_limit: None,
             span_ingest: false,
             maximum_trace_size: None,
+            record_policy: false,
             shards: 1,
             priority_key: "task.priority".to_owned(),
             priority_order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),

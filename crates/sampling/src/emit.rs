@@ -1,5 +1,7 @@
 //! Writing kept spans as requests, a run of spans at a time.
 
+use forebay_otlp::traces::ScopeSpansView;
+
 use crate::decision::{Action, Emit};
 
 /// A run of spans under its headers. Equal numbers mean equal headers.
@@ -11,6 +13,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) scope_header: &'a [u8],
     /// Encoded as in `ScopeSpans.spans`.
     pub(crate) spans: &'a [u8],
+    /// Attributes to add to the scope (see `marks`): of all runs or of none.
+    pub(crate) mark: &'a [u8],
 }
 
 /// A request is sent on when it has about this many bytes; runs are not cut, so it may be somewhat larger.
@@ -25,6 +29,31 @@ const SCOPE_SPANS_KEY: u8 = 2 << 3 | 2;
 pub(crate) struct Emitter {
     request: Vec<u8>,
     spans: usize,
+    marked: Marked,
+}
+
+/// The marked headers of a resource's scopes, one behind the other.
+#[derive(Debug, Default)]
+struct Marked {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Marked {
+    fn write<'a>(&mut self, headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        self.bytes.clear();
+        self.ends.clear();
+        for (header, mark) in headers {
+            ScopeSpansView::new(header).write_header_with(mark, &mut self.bytes);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    /// The header of the scope with this number.
+    fn get(&self, scope: usize) -> &[u8] {
+        let start = scope.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(scope).and_then(|&end| self.bytes.get(start..end)).unwrap_or_default()
+    }
 }
 
 impl Emitter {
@@ -71,17 +100,31 @@ impl Emitter {
     }
 
     fn resource_spans<'a, K>(&mut self, runs: &[K], piece: &impl Fn(&K) -> Piece<'a>) {
-        let Some(header) = runs.first().map(|run| piece(run).resource_header) else { return };
-        let body: usize = scopes(runs, piece).map(|scope| framed_len(scope_len(scope, piece))).sum();
-        let len = header.len() + body;
+        let Some(first) = runs.first().map(piece) else { return };
+        let is_marked = !first.mark.is_empty();
+        if is_marked {
+            let firsts = scopes(runs, piece).filter_map(|scope| scope.first().map(piece));
+            self.marked.write(firsts.map(|first| (first.scope_header, first.mark)));
+        }
+        let marked = &self.marked;
+        let header = |scope: usize, runs: &[K]| match runs.first() {
+            Some(_) if is_marked => marked.get(scope),
+            Some(run) => piece(run).scope_header,
+            None => &[],
+        };
+        let scope_len = |(scope, runs): (usize, &[K])| {
+            header(scope, runs).len() + runs.iter().map(|run| piece(run).spans.len()).sum::<usize>()
+        };
+        let body: usize = scopes(runs, piece).enumerate().map(|scope| framed_len(scope_len(scope))).sum();
+        let len = first.resource_header.len() + body;
         self.request.reserve(framed_len(len));
         self.request.push(RESOURCE_SPANS_KEY);
         put_varint(&mut self.request, len);
-        self.request.extend_from_slice(header);
-        for scope in scopes(runs, piece) {
+        self.request.extend_from_slice(first.resource_header);
+        for (number, scope) in scopes(runs, piece).enumerate() {
             self.request.push(SCOPE_SPANS_KEY);
-            put_varint(&mut self.request, scope_len(scope, piece));
-            self.request.extend_from_slice(scope.first().map_or(&[][..], |run| piece(run).scope_header));
+            put_varint(&mut self.request, scope_len((number, scope)));
+            self.request.extend_from_slice(header(number, scope));
             for run in scope {
                 let spans = piece(run).spans;
                 self.spans += crate::segments::spans(spans).count();
@@ -91,15 +134,13 @@ impl Emitter {
     }
 }
 
-/// Runs cut where the scope changes.
+/// Runs cut where the scope or its mark changes.
 fn scopes<'r, 'a, K>(runs: &'r [K], piece: &impl Fn(&K) -> Piece<'a>) -> impl Iterator<Item = &'r [K]> {
-    runs.chunk_by(|a, b| piece(a).scope == piece(b).scope)
-}
-
-/// The length of a `ScopeSpans` body.
-fn scope_len<'a, K>(runs: &[K], piece: &impl Fn(&K) -> Piece<'a>) -> usize {
-    let header = runs.first().map_or(0, |run| piece(run).scope_header.len());
-    header + runs.iter().map(|run| piece(run).spans.len()).sum::<usize>()
+    let of = |run: &K| {
+        let piece = piece(run);
+        (piece.scope, piece.mark)
+    };
+    runs.chunk_by(move |a, b| of(a) == of(b))
 }
 
 fn framed_len(len: usize) -> usize {

@@ -17,22 +17,25 @@ use crate::walk;
 /// Longer names and values are cut in what is reported.
 const MAX_TEXT: usize = 256;
 
-/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by scope.
+/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by scope, `part`
+/// the last part of a `composite` policy that let the trace through.
 pub(crate) fn find<'a>(
     policies: &PolicySet,
     policy: usize,
+    part: Option<(usize, usize)>,
     trace: &Trace,
     records: impl Iterator<Item = (u32, &'a [u8])> + Clone,
     contexts: &Contexts,
     caches: &mut [MatchCache],
 ) -> Option<Evidence> {
-    let search = Search { policies, trace, records, contexts, caches };
+    let search = Search { policies, part, trace, records, contexts, caches };
     search.among(&policies.policies.get(policy)?.terms)
 }
 
 /// What a search looks at.
 struct Search<'s, R> {
     policies: &'s PolicySet,
+    part: Option<(usize, usize)>,
     trace: &'s Trace,
     records: R,
     contexts: &'s Contexts,
@@ -66,8 +69,11 @@ impl<'a, R: Iterator<Item = (u32, &'a [u8])> + Clone> Search<'_, R> {
             Term::Composite(composite) => {
                 let parts = &self.policies.composites.get(composite)?.parts;
                 let trace = self.trace.candidate();
-                // The first that would keep the trace had kept it; limits within are not asked again.
-                let part = parts.iter().find(|part| self.policies.holds_unmetered(&part.term, trace))?;
+                let part = match self.part {
+                    Some((last, part)) if last == composite => parts.get(part)?,
+                    // The first that would keep the trace had kept it; limits within are not asked again.
+                    _ => parts.iter().find(|part| self.policies.holds_unmetered(&part.term, trace))?,
+                };
                 self.term(&part.term)
             }
             Term::All(ref terms) => terms.iter().find_map(|term| self.term(term)),

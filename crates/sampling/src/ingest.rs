@@ -42,6 +42,7 @@ struct LateOutput {
 struct LateRun {
     resource: u32,
     scope: u32,
+    policy: u32,
     resource_header: (usize, usize),
     scope_header: (usize, usize),
     spans: (usize, usize),
@@ -147,7 +148,7 @@ impl Sampler {
                 let policy = self.policies.policies.get(remembered.policy as usize);
                 let policy = policy.map(|policy| Arc::clone(&policy.name));
                 if verdict == Verdict::Kept {
-                    self.begin_late_run(group);
+                    self.begin_late_run(group, remembered.policy);
                 }
                 Target::Late(LateSpans {
                     trace_id: id,
@@ -323,7 +324,7 @@ impl Sampler {
         *group.scope.insert(self.contexts.hold_scope(resource, header))
     }
 
-    fn begin_late_run(&mut self, group: &mut Group<'_>) {
+    fn begin_late_run(&mut self, group: &mut Group<'_>, policy: u32) {
         let late = &mut self.scratch.late;
         let mut written = |write: &dyn Fn(&mut Vec<u8>)| {
             let start = late.bytes.len();
@@ -337,18 +338,27 @@ impl Sampler {
             *group.late_scope.get_or_insert_with(|| written(&|out| group.scope_spans.write_header(out)));
         let start = late.bytes.len();
         let (resource, scope) = group.ordinals;
-        late.runs.push(LateRun { resource, scope, resource_header, scope_header, spans: (start, start) });
+        late.runs.push(LateRun {
+            resource,
+            scope,
+            policy,
+            resource_header,
+            scope_header,
+            spans: (start, start),
+        });
     }
 
     fn send_late(&mut self, out: &mut Vec<Action>) {
         let LateOutput { bytes, runs } = &mut self.scratch.late;
         let at = |(start, end): (usize, usize)| bytes.get(start..end).unwrap_or_default();
+        let marks = self.marks.as_ref();
         let piece = |run: &LateRun| Piece {
             resource: run.resource,
             scope: run.scope,
             resource_header: at(run.resource_header),
             scope_header: at(run.scope_header),
             spans: at(run.spans),
+            mark: marks.map_or(&[][..], |marks| marks.late(run.policy)),
         };
         self.emitter.write(runs, piece, out);
         runs.clear();

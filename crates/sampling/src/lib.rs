@@ -19,6 +19,7 @@ mod index;
 mod ingest;
 mod leaf_set;
 mod limits;
+mod marks;
 mod policy;
 mod predicate;
 mod probabilistic;

@@ -4,6 +4,8 @@
 //! shard's part of it still passes when the part is untouched; the shard then lets nothing through until that is
 //! made good. With one shard this is the collector's rule exactly.
 
+use std::sync::Arc;
+
 use crate::policy::{PolicySet, Term};
 
 /// What a limit counts.
@@ -31,6 +33,7 @@ pub(crate) struct Composite {
 /// A sub-policy of a `composite` policy.
 #[derive(Debug)]
 pub(crate) struct Part {
+    pub(crate) name: Arc<str>,
     pub(crate) term: Term,
     /// The most spans it keeps of each second.
     pub(crate) per_second: u64,
@@ -41,6 +44,8 @@ pub(crate) struct Part {
 pub(crate) struct Meters {
     /// The sampler's time, in nanoseconds.
     pub(crate) now: u64,
+    /// The last `composite` policy that let a trace through, and by which of its parts.
+    pub(crate) part: Option<(usize, usize)>,
     buckets: Vec<Bucket>,
     composites: Vec<Windows>,
 }
@@ -50,6 +55,7 @@ impl Meters {
         let shards = shards.max(1) as f64;
         Self {
             now: 0,
+            part: None,
             buckets: policies.limits.iter().map(|limit| Bucket::new(limit, shards)).collect(),
             composites: policies.composites.iter().map(|composite| Windows::new(composite, shards)).collect(),
         }
@@ -66,7 +72,12 @@ impl Meters {
     /// Takes `spans` from this second's part of a `composite` policy's sub-policy, all or nothing.
     pub(crate) fn take_part(&mut self, composite: usize, part: usize, spans: u64) -> bool {
         let second = self.now / 1_000_000_000;
-        self.composites.get_mut(composite).is_some_and(|windows| windows.take(part, spans, second))
+        let taken =
+            self.composites.get_mut(composite).is_some_and(|windows| windows.take(part, spans, second));
+        if taken {
+            self.part = Some((composite, part));
+        }
+        taken
     }
 }
 

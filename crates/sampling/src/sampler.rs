@@ -17,6 +17,7 @@ use crate::facts::Facts;
 use crate::index::{Index, Place};
 use crate::ingest::Scratch;
 use crate::limits::Meters;
+use crate::marks::Marks;
 use crate::policy::{PolicySet, PolicyVotes};
 use crate::predicate::MatchCache;
 use crate::segments::{RecordAt, Segments};
@@ -48,6 +49,8 @@ pub struct Sampler {
     /// Number of the batch that is being taken in.
     pub(crate) batch: u32,
     pub(crate) emitter: Emitter,
+    /// With `record_policy`.
+    pub(crate) marks: Option<Marks>,
     pub(crate) scratch: Scratch,
     pub(crate) runs: Vec<RunKey>,
     pub(crate) votes: Vec<PolicyVotes>,
@@ -128,6 +131,7 @@ impl Sampler {
             batch: 0,
             caches: policies.predicates.caches(seed),
             emitter: Emitter::default(),
+            marks: config.record_policy.then(|| Marks::new(&policies)),
             scratch: Scratch::new(policies.predicates.keys.len()),
             runs: Vec::new(),
             votes: vec![PolicyVotes::default(); policies.policies.len()],
@@ -230,7 +234,14 @@ impl Sampler {
             facts: Facts::new(&self.policies, &id),
             batch: batch.then(|| {
                 let facts = Facts::new(&self.policies, &id);
-                Box::new(Batch { facts, open: false, keep: None, outcome: None, cast: Votes::default() })
+                Box::new(Batch {
+                    facts,
+                    open: false,
+                    keep: None,
+                    outcome: None,
+                    part: None,
+                    cast: Votes::default(),
+                })
             }),
             size: sized.then(Box::default),
             last_record: RecordAt::NONE,

@@ -56,6 +56,7 @@ impl Trace {
         {
             let candidate = Candidate { id: &self.id, facts: &batch.facts, spans: self.spans, bytes };
             batch.outcome = policies.decide_batch(candidate, &mut batch.keep, meters, votes, &mut batch.cast);
+            batch.part = meters.part.take().or(batch.part);
         }
     }
 

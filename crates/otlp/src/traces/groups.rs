@@ -2,7 +2,7 @@
 
 use crate::traces::keys::{request, resource, resource_spans, scope, scope_spans};
 use crate::traces::{KeyValueView, SpanView};
-use crate::wire::{Fields, Merged, text};
+use crate::wire::{Fields, Merged, put_frame, text};
 
 /// An `ExportTraceServiceRequest` (or a `TracesData`, which is the same on the wire).
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +150,25 @@ impl<'a> ScopeSpansView<'a> {
     /// [`RequestBuilder`](crate::splice::RequestBuilder) takes as the header of a scope.
     pub fn write_header(self, out: &mut Vec<u8>) {
         write_all_but(self.body, scope_spans::SPANS, out);
+    }
+
+    /// The same with attributes added to the scope, which the group gets if it has none. `added` are attributes as an
+    /// `InstrumentationScope` encodes them; they take the place of those with the same keys.
+    pub fn write_header_with(self, added: &[u8], out: &mut Vec<u8>) {
+        let is_new = |attribute: &[u8]| {
+            let key = KeyValueView::new(attribute).key_bytes();
+            let mut keys = Merged::whole(added).repeated(scope::ATTRIBUTES).map(KeyValueView::new);
+            keys.any(|added| added.key_bytes() == key)
+        };
+        let scope = Merged::find(self.body, scope_spans::SCOPE).unwrap_or_default();
+        let kept = scope.fields().filter(|field| field.key != scope::ATTRIBUTES || !is_new(field.bytes));
+        let len = kept.clone().map(|field| field.raw.len()).sum::<usize>() + added.len();
+        put_frame(out, scope_spans::SCOPE, len);
+        kept.for_each(|field| out.extend_from_slice(field.raw));
+        out.extend_from_slice(added);
+        let others = Fields::new(self.body)
+            .filter(|field| ![scope_spans::SCOPE, scope_spans::SPANS].contains(&field.key));
+        others.for_each(|field| out.extend_from_slice(field.raw));
     }
 }
 

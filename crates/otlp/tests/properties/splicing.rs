@@ -2,7 +2,10 @@
 
 use forebay_otlp::splice::{RequestBuilder, count_spans, split};
 use forebay_otlp::traces::{SpanView, TracesView, check_ids, retain_spans, validate, without_invalid_spans};
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
 use proptest::prelude::*;
+use prost::Message;
 
 use crate::requests;
 
@@ -85,6 +88,25 @@ proptest! {
         prop_assert_eq!(resources.clone().count(), changes(|a, b| a.resource == b.resource));
         let scopes = changes(|a, b| a.resource == b.resource && a.scope == b.scope);
         prop_assert_eq!(resources.flat_map(|resource| resource.scope_spans()).count(), scopes);
+    }
+
+    #[test]
+    fn attributes_added_to_a_scope_are_in_it_once(wire in requests(), replace in any::<bool>()) {
+        let decode = |header: &[u8]| ScopeSpans::decode(header).expect("a header");
+        for scope_spans in TracesView::new(&wire).resource_spans().flat_map(|resource| resource.scope_spans()) {
+            let known = scope_spans.scope().attributes().next().map(|attribute| attribute.key().to_owned());
+            let mut added = vec![KeyValue { key: "new".to_owned(), value: None, ..Default::default() }];
+            added.extend(known.filter(|_| replace).map(|key| KeyValue { key, ..Default::default() }));
+            let encoded = InstrumentationScope { attributes: added.clone(), ..Default::default() }.encode_to_vec();
+            let (mut header, mut with) = (Vec::new(), Vec::new());
+            scope_spans.write_header(&mut header);
+            scope_spans.write_header_with(&encoded, &mut with);
+            let mut expected = decode(&header);
+            let scope = expected.scope.get_or_insert_default();
+            scope.attributes.retain(|attribute| !added.iter().any(|added| added.key == attribute.key));
+            scope.attributes.extend(added);
+            prop_assert_eq!(decode(&with), expected);
+        }
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub early_keep: bool,
     /// Ours: bytes that undecided traces may take in all; 0 is no limit but `num_traces`.
     pub memory_limit: ByteSize,
+    /// Ours: name the policy that kept a trace on the scopes of its spans; the collector's feature gate `recordpolicy`.
+    pub record_policy: bool,
     /// What decides.
     pub policies: Vec<PolicyConfig>,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             num_shards: 0,
             early_keep: true,
             memory_limit: ByteSize(0),
+            record_policy: false,
             policies: Vec::new(),
         }
     }
@@ -118,6 +121,7 @@ impl Config {
             memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
             span_ingest: self.sampling_strategy == SPAN_INGEST,
             maximum_trace_size: Some(self.maximum_trace_size_bytes).filter(|most| *most > 0),
+            record_policy: self.record_policy,
             shards,
             priority_key: PRIORITY_KEY.to_owned(),
             priority_order: PRIORITY_ORDER.map(str::to_owned).to_vec(),

@@ -3,6 +3,7 @@
 use crate::config::configure;
 use forebay_component::{Consumer, Processor};
 use forebay_config::Node;
+use forebay_otlp::traces::TracesView;
 use forebay_telemetry::{Kind, Telemetry};
 use forebay_testkit::{Sink, conformance, context, metric, requests};
 use std::sync::Arc;
@@ -115,6 +116,24 @@ policies:
     assert_eq!(kept.policy.as_deref(), Some("important"));
     let evidence = kept.evidence.as_deref().unwrap();
     assert!(evidence.starts_with("ottl_condition = attributes[\"task.priority\"] == "), "{evidence}");
+}
+
+#[tokio::test]
+async fn the_policy_is_recorded_on_scopes_when_asked_for() {
+    for asked in [false, true] {
+        let sink = Arc::new(Sink::default());
+        let config = format!("{}record_policy: {asked}\n", PRIORITY.replace("SHARDS", "1"));
+        let (_, processor) = start(&config, &sink);
+        processor.consumer().consume(requests::payload(1, 0, 2, Some(("task.priority", "high")))).unwrap();
+        processor.shutdown(soon());
+        for body in sink.taken() {
+            let scopes = TracesView::new(&body).resource_spans().flat_map(|resource| resource.scope_spans());
+            for scope in scopes {
+                let first = scope.scope().attributes().next().map(|attribute| attribute.key());
+                assert_eq!(first, asked.then_some("tailsampling.policy"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

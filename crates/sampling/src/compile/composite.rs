@@ -27,7 +27,8 @@ impl Compiler {
         let mut parts = Vec::new();
         for index in order {
             let term = terms.get_mut(index)?.take()?;
-            parts.push(Part { term, per_second: allocated.get(index).copied().unwrap_or(0) });
+            let name = names.get(index).copied().unwrap_or_default().into();
+            parts.push(Part { name, term, per_second: allocated.get(index).copied().unwrap_or(0) });
         }
         self.set.composites.push(Composite { parts });
         Some(Term::Composite(self.set.composites.len() - 1))

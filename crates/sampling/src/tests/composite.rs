@@ -110,4 +110,13 @@ fn evidence_is_that_of_the_sub_policy() {
     let decision = verdict(&all, &[], vec![with(span(1, 0), "p", text("high"))]);
     let fact = decision.evidence.unwrap();
     assert_eq!((decision.policy.as_deref(), &*fact.key, &*fact.value), (Some("shared"), "p", "high"));
+    // Also where a limit was asked before it.
+    let limited = r#"[{"name": "shared", "type": "composite", "composite": {"max_total_spans_per_second": 10,
+        "composite_sub_policy": [
+            {"name": "few", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 1, "burst_capacity": 1}},
+            {"name": "slow", "type": "latency", "latency": {"threshold_ms": 100}}],
+        "rate_allocation": [{"policy": "slow", "percent": 100}]}}]"#;
+    let spans = vec![timed(span(1, 0), 1, 500), span(1, 1)];
+    let fact = verdict(&super::support::policies(limited), &[], spans).evidence.unwrap();
+    assert_eq!(&*fact.key, "duration");
 }

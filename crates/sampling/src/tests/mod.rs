@@ -6,6 +6,7 @@ mod composite;
 mod explain;
 mod giants;
 mod limits;
+mod marks;
 mod model;
 mod policies;
 mod properties;

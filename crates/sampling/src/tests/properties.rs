@@ -291,6 +291,7 @@ proptest! {
         caches in (1..4_usize, 1..4_usize),
         after_root in prop::option::of(0..9_000_u64),
         maximum_trace_size in prop::option::weighted(0.2, 200..3_000_u64),
+        record_policy in any::<bool>(),
     ) {
         let config = SamplerConfig {
             decision_wait: 10 * SECOND,
@@ -300,6 +301,7 @@ proptest! {
             sampled_cache_size: caches.0,
             non_sampled_cache_size: caches.1,
             early_keep: false,
+            record_policy,
             ..SamplerConfig::default()
         };
         let (driver, naive) = run(policies, config, &events);
