@@ -5,7 +5,8 @@
 
 use forebay_telemetry::config::TelemetryConfig;
 use forebay_telemetry::{
-    About, AdminServer, Counter, DecisionRecord, DecisionSource, Kind, Phase, QueueDepth, State, Telemetry,
+    About, AdminServer, Counter, DecisionFilter, DecisionRecord, DecisionSource, ExplainedVerdict,
+    Explanation, Kind, Phase, QueueDepth, State, Telemetry,
 };
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +17,25 @@ use std::time::{Duration, Instant, SystemTime};
 struct Verdicts(Mutex<Vec<DecisionRecord>>);
 
 impl DecisionSource for Verdicts {
-    fn recent(&self, limit: usize) -> Vec<DecisionRecord> {
+    fn recent(&self, filter: &DecisionFilter, limit: usize) -> Vec<DecisionRecord> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().rev().take(limit).cloned().collect()
+        let admits =
+            |record: &&DecisionRecord| filter.verdict.as_deref().is_none_or(|it| it == record.verdict);
+        all.iter().rev().filter(admits).take(limit).cloned().collect()
+    }
+
+    fn explain(&self, trace_id: [u8; 16], _: Duration) -> Explanation {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = format!("{:032x}", u128::from_be_bytes(trace_id));
+        let mine = all.iter().filter(|record| record.trace_id == id);
+        let explained =
+            |record: &DecisionRecord| ExplainedVerdict { decision: record.clone(), ..Default::default() };
+        Explanation {
+            processor: "tail_sampling".to_owned(),
+            pipeline: Some("traces".to_owned()),
+            verdicts: mine.map(explained).collect(),
+            ..Explanation::default()
+        }
     }
 }
 

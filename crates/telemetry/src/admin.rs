@@ -3,12 +3,13 @@
 //! It runs on a thread of its own with a runtime of its own, so that it answers while the data runtime is busy.
 //! It reads and never changes anything: only GET and HEAD, no request bodies.
 
+mod explain;
 mod query;
 mod routes;
 mod serve;
 mod status;
 
-pub(crate) use routes::{Scope, Shared, respond};
+pub(crate) use routes::{Scope, Shared, respond, waits};
 
 use crate::config::TelemetryConfig;
 use crate::{Telemetry, process};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::watch;
+
+/// Requests that may wait for other threads at a time; more wait for these.
+const ASKING: usize = 8;
 
 /// What the endpoints say about the agent.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +84,12 @@ impl AdminServer {
 
         process::register(&telemetry.metrics, about.started);
         let shared = Arc::new(Shared::new(config, telemetry, about));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AdminError::Thread)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("admin-ask")
+            .max_blocking_threads(ASKING)
+            .build()
+            .map_err(AdminError::Thread)?;
         let (stop, stopped) = watch::channel(false);
         let listeners = {
             // Registration with the runtime fails here, not later on the thread.

@@ -19,7 +19,10 @@ pub use admin::{About, AdminError, AdminServer};
 pub use board::{
     Board, ComponentHandle, ComponentSnapshot, Flow, FlowSnapshot, Kind, Phase, QueueDepth, State,
 };
-pub use decisions::{DecisionRecord, DecisionSource, Decisions};
+pub use decisions::{
+    BareVerdict, DecisionFilter, DecisionRecord, DecisionSource, DecisionTraits, Decisions, ExplainedVerdict,
+    Explanation, HeldTrace, LateSpansRecord, PolicyVote, Remembered, TraceTimes,
+};
 pub use logs::{LogsError, init_logs};
 pub use metrics::{Counter, Gauge, Histogram, MetricKind, Metrics};
 

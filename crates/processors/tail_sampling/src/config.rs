@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub memory_limit: ByteSize,
     /// Ours: name the policy that kept a trace on the scopes of its spans; the collector's feature gate `recordpolicy`.
     pub record_policy: bool,
+    /// Ours: bytes that recent verdicts and late spans may take, to be asked about; 0 remembers none.
+    pub recent_decisions: ByteSize,
     /// What decides.
     pub policies: Vec<PolicyConfig>,
 }
@@ -79,10 +81,14 @@ impl Default for Config {
             early_keep: true,
             memory_limit: ByteSize(0),
             record_policy: false,
+            recent_decisions: ByteSize(8 << 20),
             policies: Vec::new(),
         }
     }
 }
+
+/// Less would remember next to nothing.
+const LEAST_RECENT: u64 = 64 << 10;
 
 /// The attribute that says how much a task matters, and its values from the highest.
 const PRIORITY_KEY: &str = "task.priority";
@@ -102,6 +108,11 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             count => count,
         }
+    }
+
+    /// Bytes of recent verdicts that each shard may remember.
+    pub fn recent(&self, shards: usize) -> usize {
+        usize::try_from(self.recent_decisions.0).unwrap_or(usize::MAX) / shards
     }
 
     /// One shard's settings: its part of the counts and bytes.
@@ -138,6 +149,9 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
     }
     if config.num_shards > MOST_SHARDS {
         refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for every two cores"));
+    }
+    if (1..LEAST_RECENT).contains(&config.recent_decisions.0) {
+        refuse("recent_decisions", "must be at least 64KiB; 0 remembers no verdicts".to_owned());
     }
     if !STRATEGIES.contains(&config.sampling_strategy.as_str()) {
         let supported = STRATEGIES.join(", ");

@@ -4,6 +4,8 @@
 //! hash to; what a shard keeps goes on to the next stage.
 
 mod config;
+mod explain;
+mod log;
 mod metrics;
 mod processor;
 mod recent;

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     late: [Counter; 2],
     policies: Vec<PolicyCounters>,
     seen: Stats,
+    seen_recent: usize,
     seen_votes: Vec<PolicyVotes>,
 }
 
@@ -170,7 +171,7 @@ impl Metrics {
             ),
             memory: registry.gauge(
                 "forebay_tail_sampling_memory_bytes",
-                "Memory that the sampler takes, headers and decision caches included.",
+                "Memory that the sampler takes, headers, decision caches and recent verdicts included.",
                 &own,
             ),
             global: [global(false), global(true)],
@@ -183,6 +184,7 @@ impl Metrics {
             }),
             policies: policies.names().map(|name| policy(name)).collect(),
             seen: Stats::default(),
+            seen_recent: 0,
             seen_votes: vec![PolicyVotes::default(); policies.names().count()],
             registry: registry.clone(),
             processor: id.clone(),
@@ -216,6 +218,12 @@ impl Metrics {
         let labels = [("processor", self.processor.as_str()), ("reason", reason.as_str())];
         let help = "Number of spans of kept traces that the next stage would not take.";
         self.registry.counter("forebay_tail_sampling_undelivered_spans", help, &labels).inc_by(spans);
+    }
+
+    /// Bytes that recent verdicts take.
+    pub fn remembers(&mut self, bytes: usize) {
+        self.memory.add(bytes as i64 - self.seen_recent as i64);
+        self.seen_recent = bytes;
     }
 
     /// Brings the counters up to what the sampler counted.

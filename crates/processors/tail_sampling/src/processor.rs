@@ -1,10 +1,11 @@
 //! The running processor: its shards' threads and their entrance.
 
 use crate::config::Config;
+use crate::explain::{ShardView, Source, unix_nanos};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::router::Router;
-use crate::shard::Worker;
+use crate::shard::{Control, Worker};
 use forebay_channel::{Limits, bounded};
 use forebay_component::{BuildError, Consumer, Context, Drained, Processor, queue_depth};
 use forebay_sampling::{PolicySet, Sampler, Shard};
@@ -15,10 +16,13 @@ use std::time::{Instant, SystemTime};
 /// What may wait in front of each shard: enough for bursts, little beside what the store holds.
 const ENTRANCE: Limits = Limits { items: 1024, bytes: 16 << 20 };
 
+/// Questions that may wait for a shard.
+const CONTROL: usize = 16;
+
 /// The running processor.
 pub(crate) struct TailSampling {
     router: Arc<Router>,
-    shards: Vec<(crossbeam_channel::Sender<Instant>, JoinHandle<Drained>)>,
+    shards: Vec<(crossbeam_channel::Sender<Control>, JoinHandle<Drained>)>,
 }
 
 impl TailSampling {
@@ -37,16 +41,17 @@ impl TailSampling {
         let (clock, wall) = (Instant::now(), SystemTime::now());
         let mut entrances = Vec::with_capacity(count);
         let mut shards = Vec::with_capacity(count);
+        let mut views = Vec::with_capacity(count);
         for index in 0..count {
             let (entrance, input) = bounded(ENTRANCE);
-            let (stop, stopped) = crossbeam_channel::bounded(1);
-            let recent = Arc::new(Recent::new(context.id.to_string(), wall));
-            context.telemetry.decisions.register(Arc::clone(&recent) as Arc<_>);
+            let (asked, control) = crossbeam_channel::bounded(CONTROL);
+            let recent = Arc::new(Recent::new(config.recent(count), Arc::clone(&policies)));
+            views.push(ShardView { recent: Arc::clone(&recent), control: asked.clone() });
             let worker = Worker {
                 sampler: Sampler::new(config.sampler(count), Arc::clone(&policies), seed),
                 shard: (count > 1).then_some(Shard { index, count }),
                 input,
-                stopped,
+                control,
                 next: Arc::clone(next),
                 metrics: Metrics::new(context, &policies, index == 0),
                 recent,
@@ -61,8 +66,16 @@ impl TailSampling {
                 .spawn(move || worker.run())
                 .map_err(|error| BuildError(format!("cannot start a thread: {error}")))?;
             entrances.push(entrance);
-            shards.push((stop, thread));
+            shards.push((asked, thread));
         }
+        context.telemetry.decisions.register(Arc::new(Source {
+            processor: context.id.to_string(),
+            pipeline: context.pipeline.clone(),
+            policies,
+            shards: views,
+            seed,
+            epoch: unix_nanos(wall),
+        }));
         let router = Arc::new(Router::new(entrances, seed));
         let depths = router.depths();
         context.status.queue(move || queue_depth(&depths));
@@ -77,9 +90,9 @@ impl Processor for TailSampling {
     }
 
     fn shutdown(self: Box<Self>, deadline: Instant) -> Drained {
-        for (stop, _) in &self.shards {
+        for (control, _) in &self.shards {
             // A thread ends by itself only after this message; a send to a dead thread changes nothing.
-            let _ = stop.send(deadline);
+            let _ = control.send(Control::Stop(deadline));
         }
         let drained = self.shards.into_iter().map(|(_, thread)| thread.join().unwrap_or_default());
         drained.fold(Drained::default(), |sum, shard| Drained {

@@ -1,75 +1,164 @@
-//! The last verdicts, for the status page and `/decisions`.
+//! What a shard remembers of its verdicts and of spans that came after them.
 
-use forebay_sampling::{Decision, Verdict};
-use forebay_telemetry::{DecisionRecord, DecisionSource};
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use crate::log::{Log, Snapshot, Texts};
+use forebay_sampling::{Decision, LateSpans, PolicySet, Reason, Trigger, Verdict, Votes};
+use forebay_telemetry::DecisionTraits;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Verdicts remembered by each shard.
-const REMEMBERED: usize = 512;
-
-/// One shard's last verdicts. Only its shard writes, so the lock is free but for the moment somebody looks.
+/// One shard's last verdicts and late spans. Only its shard writes, so the locks are free but for the moment somebody
+/// looks.
 pub(crate) struct Recent {
-    processor: String,
-    /// The wall-clock time at which the sampler's clock read zero.
-    started: SystemTime,
-    ring: Mutex<VecDeque<Decision>>,
+    policies: Arc<PolicySet>,
+    verdicts: Log<Remembered>,
+    late: Log<Late>,
+}
+
+/// A verdict as it is remembered. Times are nanoseconds on the sampler's clock.
+#[derive(Clone)]
+pub(crate) struct Remembered {
+    pub trace_id: [u8; 16],
+    pub verdict: Verdict,
+    pub reason: Reason,
+    pub trigger: Trigger,
+    /// Its place in the policy set.
+    pub policy: Option<u32>,
+    pub span_id: Option<[u8; 8]>,
+    pub votes: Votes,
+    pub spans: u64,
+    pub bytes: u64,
+    pub first_seen: u64,
+    pub last_seen: u64,
+    pub decided_at: u64,
+    /// Unix nanoseconds.
+    pub times: Option<(u64, u64)>,
+    texts: Texts<5>,
+}
+
+/// The strings of a remembered verdict.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Strings<'a> {
+    pub key: Option<&'a str>,
+    pub value: Option<&'a str>,
+    pub service: Option<&'a str>,
+    pub root: Option<&'a str>,
+    pub priority: Option<&'a str>,
+}
+
+/// Late spans of one trace in one request.
+#[derive(Clone)]
+pub(crate) struct Late {
+    pub trace_id: [u8; 16],
+    pub verdict: Verdict,
+    pub streamed: bool,
+    pub spans: u64,
+    pub bytes: u64,
+    /// When they came, in nanoseconds on the sampler's clock.
+    pub at: u64,
+    /// Nanoseconds since the verdict.
+    pub age: u64,
 }
 
 impl Recent {
-    pub fn new(processor: String, started: SystemTime) -> Self {
-        Self { processor, started, ring: Mutex::new(VecDeque::with_capacity(REMEMBERED)) }
+    /// Remembers as much as fits `limit` bytes, three quarters of them for verdicts.
+    pub fn new(limit: usize, policies: Arc<PolicySet>) -> Self {
+        let late = limit / 4;
+        Self { policies, verdicts: Log::new(limit - late), late: Log::new(late) }
     }
 
-    pub fn push(&self, decision: Decision) {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if ring.len() == REMEMBERED {
-            ring.pop_front();
-        }
-        ring.push_back(decision);
-    }
-
-    fn record(&self, decision: &Decision) -> DecisionRecord {
-        let text = |value: &Option<std::sync::Arc<str>>| value.as_deref().map(str::to_owned);
-        let decided = self.started + decision.decided_at;
-        DecisionRecord {
-            trace_id: hex(&decision.trace_id),
-            verdict: match decision.verdict {
-                Verdict::Kept => "kept",
-                Verdict::Dropped => "dropped",
-            },
-            reason: decision.reason.as_str(),
-            trigger: decision.trigger.as_str(),
-            policy: text(&decision.policy),
-            evidence: decision.evidence.as_ref().map(|fact| format!("{} = {}", fact.key, fact.value)),
-            span_id: decision.evidence.as_ref().and_then(|fact| fact.span_id).map(|id| hex(&id)),
-            service: text(&decision.service_name),
-            root: text(&decision.root_name),
-            priority: text(&decision.priority),
+    pub fn decided(&self, decision: Decision) {
+        let place = |name: &Arc<str>| self.policies.names().position(|known| Arc::ptr_eq(known, name));
+        let policy = decision.policy.as_ref().and_then(place).and_then(|place| u32::try_from(place).ok());
+        let evidence = decision.evidence.as_ref();
+        self.verdicts.push(decision.votes.heap_bytes(), |text| Remembered {
+            texts: Texts::write(
+                text,
+                [
+                    evidence.map(|fact| &*fact.key),
+                    evidence.map(|fact| &*fact.value),
+                    decision.service_name.as_deref(),
+                    decision.root_name.as_deref(),
+                    decision.priority.as_deref(),
+                ],
+            ),
+            trace_id: decision.trace_id,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            trigger: decision.trigger,
+            policy,
+            span_id: evidence.and_then(|fact| fact.span_id),
+            votes: decision.votes,
             spans: decision.spans,
             bytes: decision.bytes,
-            duration_ms: milliseconds(decision.duration),
-            held_ms: milliseconds(decision.decided_at.saturating_sub(decision.first_seen)),
-            decided_unix_ms: decided
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-            processor: self.processor.clone(),
-        }
+            first_seen: nanos(decision.first_seen),
+            last_seen: nanos(decision.last_seen),
+            decided_at: nanos(decision.decided_at),
+            times: decision.times,
+        });
+    }
+
+    /// Late spans that came `now`.
+    pub fn late(&self, late: &LateSpans, now: Duration) {
+        self.late.push(0, |_| Late {
+            trace_id: late.trace_id,
+            verdict: late.verdict,
+            streamed: late.streamed,
+            spans: late.spans,
+            bytes: late.bytes,
+            at: nanos(now),
+            age: nanos(late.age),
+        });
+    }
+
+    pub fn verdicts(&self) -> Snapshot<Remembered> {
+        self.verdicts.read()
+    }
+
+    pub fn late_spans(&self) -> Snapshot<Late> {
+        self.late.read()
+    }
+
+    /// Bytes of memory taken.
+    pub fn memory(&self) -> usize {
+        self.verdicts.memory() + self.late.memory()
     }
 }
 
-impl DecisionSource for Recent {
-    fn recent(&self, limit: usize) -> Vec<DecisionRecord> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest: Vec<Decision> = ring.iter().rev().take(limit).cloned().collect();
-        drop(ring);
-        newest.iter().map(|decision| self.record(decision)).collect()
+impl Remembered {
+    pub fn strings<'a>(&self, text: &'a str) -> Strings<'a> {
+        let [key, value, service, root, priority] = self.texts.read(text);
+        Strings { key, value, service, root, priority }
+    }
+
+    /// What a filter looks at.
+    pub fn traits<'a>(&self, text: &'a str, policies: &'a PolicySet) -> DecisionTraits<'a> {
+        let Strings { service, priority, .. } = self.strings(text);
+        let policy = self.policy(policies);
+        let (reason, trigger) = (self.reason.as_str(), self.trigger.as_str());
+        DecisionTraits { verdict: shown(self.verdict), policy, service, priority, reason, trigger }
+    }
+
+    /// The name of the policy that decided.
+    pub fn policy<'a>(&self, policies: &'a PolicySet) -> Option<&'a str> {
+        policies.names().nth(self.policy? as usize).map(|name| &**name)
+    }
+
+    /// From the first start to the last end, in nanoseconds.
+    pub fn duration(&self) -> u64 {
+        self.times.map_or(0, |(start, end)| end.saturating_sub(start))
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+/// A verdict in the words of the admin endpoints.
+pub(crate) fn shown(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Kept => "kept",
+        Verdict::Dropped => "dropped",
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

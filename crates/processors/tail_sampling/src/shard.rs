@@ -1,11 +1,12 @@
 //! One shard's thread.
 
+use crate::explain::Answer;
 use crate::metrics::Metrics;
-use crate::recent::{Recent, hex};
-use crossbeam_channel::{Receiver as Lane, select};
+use crate::recent::{Recent, hex, shown};
+use crossbeam_channel::{Receiver as Lane, Sender, select};
 use forebay_channel::Receiver;
 use forebay_component::{Consumer, Drained, Payload, deliver};
-use forebay_sampling::{Action, Decision, Sampler, Shard, Verdict};
+use forebay_sampling::{Action, Decision, Sampler, Shard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,21 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Failed conditions are reported so often at most: they may fail on every span.
 const REPORT: Duration = Duration::from_secs(60);
 
+/// What a shard is told and asked beside its data.
+pub(crate) enum Control {
+    /// Stop; everything must be over by then.
+    Stop(Instant),
+    /// Say what is known of a trace.
+    Explain { trace_id: [u8; 16], reply: Sender<Answer> },
+}
+
 /// The owner of one shard's traces.
 pub(crate) struct Worker {
     pub sampler: Sampler,
     /// Which part of each request is ours; none when there is only one shard.
     pub shard: Option<Shard>,
     pub input: Receiver<Payload>,
-    /// The control lane: a stop and its deadline.
-    pub stopped: Lane<Instant>,
+    pub control: Lane<Control>,
     pub next: Arc<dyn Consumer>,
     pub metrics: Metrics,
     pub recent: Arc<Recent>,
@@ -53,7 +61,10 @@ impl Worker {
                     // Every sender is gone without a stop: nothing more can come.
                     Err(_) => self.deadline = Some(Instant::now()),
                 },
-                recv(self.stopped) -> deadline => self.deadline = Some(deadline.unwrap_or_else(|_| Instant::now())),
+                recv(self.control) -> control => match control {
+                    Ok(control) => control.obey(&self.sampler, self.started, &mut self.deadline),
+                    Err(_) => self.deadline = Some(Instant::now()),
+                },
                 default(due) => {}
             }
             for _ in 1..BURST {
@@ -70,8 +81,9 @@ impl Worker {
             self.ingest(&payload);
         }
         loop {
-            let more = self.sampler.flush(self.started.elapsed(), &mut self.actions);
-            self.act();
+            let now = self.started.elapsed();
+            let more = self.sampler.flush(now, &mut self.actions);
+            self.act(now);
             if !more {
                 break;
             }
@@ -98,8 +110,9 @@ impl Worker {
     }
 
     fn ingest(&mut self, payload: &Payload) {
-        self.sampler.ingest(&payload.body, self.shard, self.started.elapsed(), &mut self.actions);
-        self.act();
+        let now = self.started.elapsed();
+        self.sampler.ingest(&payload.body, self.shard, now, &mut self.actions);
+        self.act(now);
     }
 
     fn tick(&mut self) {
@@ -108,24 +121,29 @@ impl Worker {
             let begun = Instant::now();
             self.sampler.tick(now, &mut self.actions);
             self.metrics.decision_latency.observe(begun.elapsed().as_secs_f64() * 1e3);
-            self.act();
+            self.act(now);
         }
         self.metrics.publish(&self.sampler);
         self.report();
+
+        self.metrics.remembers(self.recent.memory());
     }
 
-    fn act(&mut self) {
+    fn act(&mut self, now: Duration) {
         for action in self.actions.drain(..) {
             match action {
                 Action::Decided(decision) => {
                     self.metrics.decided(&decision);
                     log(&decision);
-                    self.recent.push(*decision);
+                    self.recent.decided(*decision);
                 }
-                Action::Late(late) => self.metrics.late(&late),
+                Action::Late(late) => {
+                    self.metrics.late(&late);
+                    self.recent.late(&late, now);
+                }
                 Action::Emit(emit) => {
                     let spans = emit.spans as u64;
-                    let (stopped, deadline) = (&self.stopped, &mut self.deadline);
+                    let (control, started, deadline) = (&self.control, self.started, &mut self.deadline);
                     let (metrics, sampler, mut asked) = (&mut self.metrics, &self.sampler, 0_u32);
                     let delivered = deliver(&self.next, Payload::traces(emit.request, emit.spans), || {
                         // Asked again: it does not fit, perhaps for long, and the figures must be true meanwhile.
@@ -134,8 +152,8 @@ impl Worker {
                         }
                         asked = asked.saturating_add(1);
                         // A stop's deadline also bounds a delivery that was under way when it came.
-                        if deadline.is_none() {
-                            *deadline = stopped.try_recv().ok();
+                        while let Ok(control) = control.try_recv() {
+                            control.obey(sampler, started, deadline);
                         }
                         *deadline
                     });
@@ -160,16 +178,25 @@ impl Worker {
     }
 }
 
+impl Control {
+    fn obey(self, sampler: &Sampler, started: Instant, deadline: &mut Option<Instant>) {
+        match self {
+            Self::Stop(at) => *deadline = Some(at),
+            Self::Explain { trace_id, reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.try_send(Answer { now: started.elapsed(), known: sampler.explain(&trace_id) });
+            }
+        }
+    }
+}
+
 /// One line for each verdict, for who asks for it (`service.telemetry.logs.level: debug`).
 fn log(decision: &Decision) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
     let or = |text: &Option<Arc<str>>, other: &str| text.as_deref().unwrap_or(other).to_owned();
-    let verdict = match decision.verdict {
-        Verdict::Kept => "kept",
-        Verdict::Dropped => "dropped",
-    };
+    let verdict = shown(decision.verdict);
     let root = or(&decision.root_name, "a trace without its root");
     let why = match (&decision.policy, &decision.evidence) {
         (Some(policy), Some(fact)) => format!("policy {policy}: {} = {}", fact.key, fact.value),

@@ -1,10 +1,13 @@
 //! The processor around the sampler: threads, shards, metrics, verdicts to show.
 
+mod explain;
+mod log;
+
 use crate::config::configure;
 use forebay_component::{Consumer, Processor};
 use forebay_config::Node;
 use forebay_otlp::traces::TracesView;
-use forebay_telemetry::{Kind, Telemetry};
+use forebay_telemetry::{DecisionFilter, Kind, Telemetry};
 use forebay_testkit::{Sink, conformance, context, metric, requests};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,7 +73,7 @@ async fn keeps_the_important_traces_whole_and_says_why() {
         assert_eq!(count(by_policy, &[("policy", "important"), ("decision", "sampled")]), 10.0);
         assert_eq!(count("otelcol_processor_tail_sampling_sampling_traces_on_memory", &[]), 0.0);
 
-        let records = telemetry.decisions.recent(1000);
+        let records = telemetry.decisions.recent(&DecisionFilter::default(), 1000);
         assert_eq!(records.len(), 100);
         let kept = records.iter().find(|record| record.verdict == "kept").unwrap();
         assert_eq!((kept.policy.as_deref(), kept.reason), (Some("important"), "policy_match"));
@@ -111,7 +114,7 @@ policies:
     assert_eq!(requests::spans_of(&sink.taken()), [(3, 0), (3, 1), (3, 2)]);
     let failed = "otelcol_processor_tail_sampling_sampling_policy_evaluation_error";
     assert_eq!(metric(&telemetry, failed, &[]), 1.0);
-    let records = telemetry.decisions.recent(1000);
+    let records = telemetry.decisions.recent(&DecisionFilter::default(), 1000);
     let kept = records.iter().find(|record| record.verdict == "kept").unwrap();
     assert_eq!(kept.policy.as_deref(), Some("important"));
     let evidence = kept.evidence.as_deref().unwrap();
@@ -243,6 +246,11 @@ fn wrong_configurations_are_located() {
              policy_order: [a, b]\n      composite_sub_policy: [{name: a, type: always_sample}]\n",
             "c.yaml:6:25",
             "unknown policy \"b\"",
+        ),
+        (
+            "policies: [{name: a, type: always_sample}]\nrecent_decisions: 1KiB\n",
+            "c.yaml:2:19",
+            "at least 64KiB",
         ),
         ("policies: [{name: a, type: always_sample}]\nnum_shards: 1000\n", "c.yaml:2:13", "at most 256"),
         ("policies:\n  - {name: a, type: string_atribute}\n", "c.yaml:2:21", "string_attribute"),

@@ -1,22 +1,18 @@
 //! The query of `/decisions`.
 
-use crate::decisions::DecisionRecord;
+use crate::decisions::DecisionFilter;
 
 /// Decisions in an answer when `limit` says nothing.
 const DEFAULT_LIMIT: usize = 100;
 /// Decisions in an answer at most.
 pub(crate) const MAX_LIMIT: usize = 1000;
-/// Decisions looked at when they are filtered.
-const SCAN: usize = 5000;
+const KNOWN: &str = "`limit`, `verdict`, `policy`, `service`, `priority`, `reason`, `trigger`";
 
-/// Which decisions are asked for.
+/// Which decisions are asked for, and how many.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Query {
     limit: Option<usize>,
-    verdict: Option<String>,
-    policy: Option<String>,
-    service: Option<String>,
-    priority: Option<String>,
+    pub(crate) filter: DecisionFilter,
 }
 
 impl Query {
@@ -29,45 +25,32 @@ impl Query {
             if value.is_empty() {
                 continue;
             }
-            match key {
+            let filter = &mut parsed.filter;
+            let wanted = match key {
                 "limit" => match value.parse() {
-                    Ok(limit @ 1..=MAX_LIMIT) => parsed.limit = Some(limit),
+                    Ok(limit @ 1..=MAX_LIMIT) => {
+                        parsed.limit = Some(limit);
+                        continue;
+                    }
                     _ => return Err(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}")),
                 },
-                "verdict" if matches!(value.as_str(), "kept" | "dropped") => parsed.verdict = Some(value),
+                "verdict" if matches!(value.as_str(), "kept" | "dropped") => &mut filter.verdict,
                 "verdict" => return Err("`verdict` must be `kept` or `dropped`".to_owned()),
-                "policy" => parsed.policy = Some(value),
-                "service" => parsed.service = Some(value),
-                "priority" => parsed.priority = Some(value),
-                _ => {
-                    let known = "`limit`, `verdict`, `policy`, `service`, `priority`";
-                    return Err(format!("unknown parameter; known are {known}"));
-                }
-            }
+                "policy" => &mut filter.policy,
+                "service" => &mut filter.service,
+                "priority" => &mut filter.priority,
+                "reason" => &mut filter.reason,
+                "trigger" => &mut filter.trigger,
+                _ => return Err(format!("unknown parameter; known are {KNOWN}")),
+            };
+            *wanted = Some(value);
         }
         Ok(parsed)
-    }
-
-    /// How many of the newest decisions must be looked at.
-    pub(crate) fn scan(&self) -> usize {
-        let filtered = [&self.verdict, &self.policy, &self.service, &self.priority];
-        if filtered.iter().any(|filter| filter.is_some()) { SCAN } else { self.limit() }
     }
 
     /// How many decisions the answer holds at most.
     pub(crate) fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT_LIMIT)
-    }
-
-    /// Whether a decision is asked for.
-    pub(crate) fn matches(&self, record: &DecisionRecord) -> bool {
-        let is = |wanted: &Option<String>, value: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
-        };
-        is(&self.verdict, Some(record.verdict))
-            && is(&self.policy, record.policy.as_deref())
-            && is(&self.service, record.service.as_deref())
-            && is(&self.priority, record.priority.as_deref())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What each path answers.
 
 use super::query::Query;
-use super::{About, status};
+use super::{About, explain, status};
 use crate::config::{MetricsConfig, MetricsLevel, TelemetryConfig};
 use crate::exposition::{self, Dialect};
 use crate::rates::Rates;
@@ -67,7 +67,15 @@ impl Shared {
     }
 }
 
-/// The answer to a request. It never waits: everything is read from memory and `/proc`.
+/// The path of explanations; the trace id stands behind it.
+const EXPLAIN: &str = "/explain";
+
+/// True for what may take its time: threads that own traces are asked, or many records are looked through.
+pub(crate) fn waits(uri: &Uri) -> bool {
+    uri.path().starts_with(EXPLAIN) || uri.path().starts_with("/decisions")
+}
+
+/// The answer to a request, read from memory and `/proc`; it waits for nothing, but for what [`waits`] says.
 pub(crate) fn respond(
     shared: &Shared,
     scope: Scope,
@@ -83,20 +91,25 @@ pub(crate) fn respond(
     }
     let local = peer.to_canonical().is_loopback();
     let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(uri.path());
+    // Such as `/explain/0af7651916cd43dd8448eb211c80319c`.
+    let asked = path.strip_prefix(EXPLAIN).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let path = if asked.is_some() { EXPLAIN } else { path };
     let public = match path {
         "/health" | "/ready" => scope != Scope::Metrics,
         "/metrics" => scope != Scope::Probes,
-        "/" | "/status" | "/decisions" if scope == Scope::LocalPages && !local => {
+        "/" | "/status" | "/decisions" | EXPLAIN if scope == Scope::LocalPages && !local => {
             let message = "answered only to clients on the same machine: this address came from a Prometheus \
                            reader; set service.telemetry.admin.endpoint to open it";
             return error(StatusCode::FORBIDDEN, message);
         }
-        "/" | "/status" | "/decisions" => matches!(scope, Scope::All | Scope::LocalPages),
+        "/" | "/status" | "/decisions" | EXPLAIN => matches!(scope, Scope::All | Scope::LocalPages),
         _ => false,
     };
     if !public {
         let known = match scope {
-            Scope::All | Scope::LocalPages => "/, /health, /ready, /metrics, /status, /decisions",
+            Scope::All | Scope::LocalPages => {
+                "/, /health, /ready, /metrics, /status, /decisions, /explain/TRACE_ID"
+            }
             Scope::Metrics => "/metrics",
             Scope::Probes => "/health, /ready",
         };
@@ -112,6 +125,14 @@ pub(crate) fn respond(
             Some(_) => error(StatusCode::BAD_REQUEST, "unknown parameter; known is `config=false`"),
         },
         "/decisions" => decisions(shared, uri.query().unwrap_or_default()),
+        EXPLAIN => {
+            let (status, body) = explain::explain(shared, asked.unwrap_or_default().trim_start_matches('/'));
+            let mut answer = json(status, &body);
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            answer
+        }
         _ => page(),
     }
 }
@@ -154,9 +175,7 @@ fn decisions(shared: &Shared, query: &str) -> Response<Vec<u8>> {
         Ok(query) => query,
         Err(message) => return error(StatusCode::BAD_REQUEST, &message),
     };
-    let mut records = shared.telemetry.decisions.recent(query.scan());
-    records.retain(|record| query.matches(record));
-    records.truncate(query.limit());
+    let records = shared.telemetry.decisions.recent(&query.filter, query.limit());
     match serde_json::to_string(&records) {
         Ok(text) => answer(StatusCode::OK, "application/json", text),
         Err(problem) => error(StatusCode::INTERNAL_SERVER_ERROR, &problem.to_string()),

@@ -1,19 +1,18 @@
 //! Connections: bounded in number, in time and in size.
 
-use super::{Scope, Shared, respond};
+use super::{Scope, Shared, respond, waits};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// Connections per address; a new one beyond that ends the oldest, so that nobody can lock a probe out.
@@ -79,8 +78,13 @@ async fn listen(listener: TcpListener, scope: Scope, shared: Arc<Shared>) {
 
 async fn connection(stream: TcpStream, peer: SocketAddr, scope: Scope, shared: Arc<Shared>) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let answer = respond(&shared, scope, peer.ip(), request.method(), request.uri(), request.headers());
-        async move { Ok::<_, Infallible>(answer.map(|body| Full::new(Bytes::from(body)))) }
+        let (shared, (head, _)) = (shared.clone(), request.into_parts());
+        let wait = waits(&head.uri);
+        let answer = move || respond(&shared, scope, peer.ip(), &head.method, &head.uri, &head.headers);
+        async move {
+            let answer = if wait { spawn_blocking(answer).await? } else { answer() };
+            Ok::<_, JoinError>(answer.map(|body| Full::new(Bytes::from(body))))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

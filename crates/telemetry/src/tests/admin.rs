@@ -2,7 +2,10 @@
 
 use crate::admin::{Scope, Shared, respond};
 use crate::config::TelemetryConfig;
-use crate::{About, AdminServer, DecisionRecord, DecisionSource, Kind, Phase, QueueDepth, State, Telemetry};
+use crate::{
+    About, AdminServer, DecisionFilter, DecisionRecord, DecisionSource, DecisionTraits, ExplainedVerdict,
+    Explanation, HeldTrace, Kind, Phase, PolicyVote, QueueDepth, Remembered, State, Telemetry,
+};
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -15,8 +18,41 @@ const HOSTILE: &str = "</script><img src=x onerror=alert(1)>\"'\u{202e}\n\0";
 struct Fixed(Vec<DecisionRecord>);
 
 impl DecisionSource for Fixed {
-    fn recent(&self, limit: usize) -> Vec<DecisionRecord> {
-        self.0.iter().take(limit).cloned().collect()
+    fn recent(&self, filter: &DecisionFilter, limit: usize) -> Vec<DecisionRecord> {
+        let admits = |record: &&DecisionRecord| {
+            filter.admits(DecisionTraits {
+                verdict: record.verdict,
+                policy: record.policy.as_deref(),
+                service: record.service.as_deref(),
+                priority: record.priority.as_deref(),
+                reason: record.reason,
+                trigger: record.trigger,
+            })
+        };
+        self.0.iter().filter(admits).take(limit).cloned().collect()
+    }
+
+    fn explain(&self, trace_id: [u8; 16], timeout: Duration) -> Explanation {
+        assert!(timeout <= Duration::from_secs(1), "the server does not wait for long");
+        let id = format!("{:032x}", u128::from_be_bytes(trace_id));
+        let verdicts = self.0.iter().filter(|record| record.trace_id == id).map(|record| ExplainedVerdict {
+            decision: record.clone(),
+            votes: vec![PolicyVote { policy: HOSTILE.to_owned(), drops: false, vote: "matched" }],
+            ..ExplainedVerdict::default()
+        });
+        Explanation {
+            processor: "tail_sampling".to_owned(),
+            pipeline: Some("traces".to_owned()),
+            verdicts: verdicts.collect(),
+            held: id.ends_with('9').then(|| HeldTrace {
+                spans: 5,
+                due_by: "decision_wait",
+                ..Default::default()
+            }),
+            remembered: Remembered { verdicts: 3, since_unix_ms: Some(1) },
+            unanswered: id.ends_with('8').then_some("busy"),
+            ..Explanation::default()
+        }
     }
 }
 
@@ -52,7 +88,8 @@ fn telemetry() -> Telemetry {
     let record = |verdict, service: &str, at| DecisionRecord {
         trace_id: format!("{at:032x}"),
         verdict,
-        reason: "policy",
+        reason: "policy_match",
+        trigger: if at == 1 { "early_keep" } else { "decision_wait" },
         policy: Some("important".to_owned()),
         evidence: Some(HOSTILE.to_owned()),
         service: Some(service.to_owned()),
@@ -177,6 +214,9 @@ fn decisions_are_filtered_limited_and_wrong_queries_are_said() {
     assert_eq!(ids("/decisions?service=a+b%26c"), [2]);
     assert_eq!(ids("/decisions?policy=important&priority=high&service=tools"), [1]);
     assert_eq!(ids("/decisions?policy=other"), [0u64; 0]);
+    assert_eq!(ids("/decisions?trigger=early_keep"), [1]);
+    assert_eq!(ids("/decisions?reason=policy_match&trigger=decision_wait&limit=1"), [3]);
+    assert_eq!(ids("/decisions?reason=no_policy_matched"), [0u64; 0]);
     assert_eq!(get(&shared, "/decisions").1[0]["evidence"], HOSTILE);
     for wrong in ["limit=0", "limit=-1", "limit=1001", "limit=x", "verdict=both", "polcy=x"] {
         let (status, body) = get(&shared, &format!("/decisions?{wrong}"));
@@ -186,6 +226,73 @@ fn decisions_are_filtered_limited_and_wrong_queries_are_said() {
     for odd in ["service=%", "service=%zz", "service=%e2%82", "&&=&", "service=%E2%82%AC"] {
         assert!(!get(&shared, &format!("/decisions?{odd}")).0.is_server_error(), "{odd}");
     }
+}
+
+const EXPLAIN: &str = "/explain/00000000000000000000000000000003";
+
+#[test]
+fn a_trace_is_explained_with_where_it_went() {
+    let telemetry = telemetry();
+    let shared = shared(&telemetry);
+    let (status, body) = get(&shared, EXPLAIN);
+    assert_eq!((status, &body["trace_id"]), (StatusCode::OK, &json!("00000000000000000000000000000003")));
+    let explanation = &body["explanations"][0];
+    assert_eq!((&explanation["state"], &explanation["pipeline"]), (&json!("kept"), &json!("traces")));
+    let verdict = &explanation["verdicts"][0];
+    assert_eq!((&verdict["verdict"], &verdict["evidence"]), (&json!("kept"), &json!(HOSTILE)));
+    assert_eq!(verdict["votes"], json!([{"policy": HOSTILE, "drops": false, "vote": "matched"}]));
+    assert_eq!(verdict["first_arrival_unix_ms"], 0);
+    let to = &explanation["handed_to"];
+    assert_eq!(to["processors"], json!([]));
+    assert_eq!(to["exporters"][0]["id"], "zipkin");
+    assert_eq!(to["exporters"][0]["state"], "recoverable_error");
+    assert_eq!(to["exporters"][0]["queue"]["used"], 5);
+    assert_eq!(to["exporters"][0]["last_error"]["message"], HOSTILE);
+    assert_eq!(
+        to["exporters"][1],
+        json!({"id": "debug", "state": "starting", "queue": null, "last_error": null})
+    );
+    // Dropped and undecided traces went nowhere.
+    let state = |path: &str| {
+        let explanation = get(&shared, path).1["explanations"][0].clone();
+        (explanation["state"].clone(), explanation["handed_to"].clone())
+    };
+    assert_eq!(state("/explain/00000000000000000000000000000002/"), (json!("dropped"), Value::Null));
+    assert_eq!(state("/explain/ABCDEFabcdef00000000000000000009"), (json!("held"), Value::Null));
+}
+
+#[test]
+fn what_is_no_trace_id_and_what_is_not_known_is_said() {
+    let telemetry = telemetry();
+    let shared = shared(&telemetry);
+    let long = format!("/explain/{}", "0".repeat(33));
+    for wrong in [
+        "/explain",
+        "/explain/",
+        "/explain/xyz",
+        "/explain/%30",
+        "/explain/+0000000000000000000000000000003",
+        &long,
+    ] {
+        let (status, body) = get(&shared, wrong);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(body["error"].as_str().unwrap().contains("32 hexadecimal digits"), "{wrong}");
+    }
+    let (status, body) = get(&shared, "/explain/0000000000000000000000000000000a");
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("among the 3 that are remembered"), "{body}");
+    assert_eq!(body["remembered"][0]["since_unix_ms"], 1);
+    // Not known for certain: the owner did not answer.
+    let answer = ask(&shared, Scope::All, [127, 0, 0, 1], "/explain/00000000000000000000000000000008", None);
+    assert_eq!(
+        (answer.status(), answer.headers().contains_key("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, true)
+    );
+    assert!(String::from_utf8(answer.into_body()).unwrap().contains("busy"));
+    let nobody = Shared::new(&TelemetryConfig::default(), Telemetry::default(), about());
+    let (status, body) = get(&nobody, EXPLAIN);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("no processor"), "{body}");
 }
 
 #[test]
@@ -217,7 +324,9 @@ fn each_address_serves_only_what_it_is_for() {
     let status = |scope, peer, path| ask(&shared, scope, peer, path, None).status().as_u16();
     let (here, there) = ([127, 0, 0, 1], [10, 1, 2, 3]);
     telemetry.board.set_phase(Phase::Ready);
-    for path in ["/", "/health", "/ready", "/metrics", "/status", "/decisions", "/status/"] {
+    for path in
+        ["/", "/health", "/ready", "/metrics", "/status", "/decisions", "/status/", "/decisions/", EXPLAIN]
+    {
         assert_eq!(status(Scope::All, there, path), 200, "{path}");
         assert_eq!(status(Scope::LocalPages, here, path), 200, "{path}");
         let probe = matches!(path, "/health" | "/ready");
@@ -226,7 +335,9 @@ fn each_address_serves_only_what_it_is_for() {
         let public = probe || path == "/metrics";
         assert_eq!(status(Scope::LocalPages, there, path), if public { 200 } else { 403 }, "{path}");
     }
-    assert_eq!(status(Scope::All, here, "/nothing"), 404);
+    for nothing in ["/nothing", "/explained", "/explanations/1"] {
+        assert_eq!(status(Scope::All, here, nothing), 404);
+    }
     let uri = Uri::from_static("/health");
     let answer = respond(&shared, Scope::All, here.into(), &Method::POST, &uri, &HeaderMap::new());
     assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"GET, HEAD".parse().unwrap()));
@@ -284,6 +395,8 @@ fn the_server_answers_on_both_addresses_and_stops() {
     assert!(ask(addr, "GET", "/metrics").contains("otelcol_process_memory_rss "));
     assert!(ask(probes, "GET", "/ready").starts_with("HTTP/1.1 503"));
     assert!(ask(probes, "GET", "/metrics").starts_with("HTTP/1.1 404"));
+    assert!(ask(addr, "GET", EXPLAIN).starts_with("HTTP/1.1 200"));
+    assert!(ask(addr, "GET", "/explain/1").starts_with("HTTP/1.1 400"));
     let head = ask(addr, "HEAD", "/status");
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(ask(addr, "POST", "/health").starts_with("HTTP/1.1 405"));
