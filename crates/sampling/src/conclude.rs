@@ -1,4 +1,4 @@
-//! What a decision does: the verdict is found, the spans are sent on or discarded, and both are remembered.
+//! What a decision does: the verdict is found, the spans are sent on, discarded or retained, and it is remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::evidence;
 use crate::explain::Votes;
 use crate::index::Place;
 use crate::marks::Marks;
-use crate::policy::{NO_MATCH, kept_by};
+use crate::policy::{NO_MATCH, Outcome, kept_by};
 use crate::sampler::Sampler;
 use crate::segments::RecordAt;
 use crate::traces::Trace;
@@ -23,83 +23,179 @@ pub(crate) struct RunKey {
     record: RecordAt,
 }
 
+/// How the policies settled a trace.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    /// The part of a `composite` policy that let it through.
+    pub(crate) part: Option<(usize, usize)>,
+    pub(crate) votes: Votes,
+}
+
+/// Why a trace goes on, as its scopes may tell; none for one that is discarded.
+pub(crate) type Kept = Option<(Option<usize>, Option<(usize, usize)>)>;
+
+/// The rest of a decided trace that is too large to be let go at once: what came last has gone.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    kept: Kept,
+    last_record: RecordAt,
+    bytes: usize,
+}
+
+/// A trace is let go in steps of this many records and bytes, so that a giant one neither stalls the others nor is
+/// in memory twice.
+const STEP_RECORDS: usize = 4096;
+const STEP_BYTES: usize = 4 << 20;
+
 impl Sampler {
-    /// Decides a trace on what it has, sends it on or discards it, and remembers the verdict.
+    /// Decides a trace on what it has.
     pub(crate) fn decide(&mut self, at: u32, trigger: Trigger, out: &mut Vec<Action>) {
-        let Some(mut trace) = self.traces.remove(at) else { return };
+        let Some(trace) = self.traces.get_mut(at) else { return };
         let mut cast = Votes::default();
         self.meters.part = None;
-        let (verdict, reason, policy) =
-            if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
-                (Verdict::Dropped, Reason::DroppedAtShutdown, None)
-            } else if trigger == Trigger::TooLarge {
-                (Verdict::Dropped, Reason::TooLarge, None)
-            } else if trace.batch.is_some() {
-                trace.evaluate_batch(&self.policies, &mut self.meters, &mut self.votes);
-                let batch = trace.batch.as_ref();
-                let pending = || batch.and_then(|batch| batch.keep).map_or(NO_MATCH, kept_by);
-                batch.and_then(|batch| batch.outcome).unwrap_or_else(pending)
-            } else {
-                let first_match = self.config.sample_on_first_match;
-                let (meters, votes) = (&mut self.meters, &mut self.votes);
-                self.policies.decide(trace.candidate(), first_match, meters, votes, &mut cast)
-            };
+        let outcome = if trigger == Trigger::Shutdown && self.config.drop_pending_traces_on_shutdown {
+            (Verdict::Dropped, Reason::DroppedAtShutdown, None)
+        } else if trigger == Trigger::TooLarge {
+            (Verdict::Dropped, Reason::TooLarge, None)
+        } else if trace.batch().is_some() {
+            trace.evaluate_batch(&self.policies, &mut self.meters, &mut self.votes);
+            let batch = trace.batch();
+            let pending = || batch.and_then(|batch| batch.keep).map_or(NO_MATCH, kept_by);
+            batch.and_then(|batch| batch.outcome).unwrap_or_else(pending)
+        } else {
+            let first_match = self.config.sample_on_first_match;
+            let (meters, votes) = (&mut self.meters, &mut self.votes);
+            self.policies.decide(trace.candidate(), first_match, meters, votes, &mut cast)
+        };
         let mut part = self.meters.part;
-        if let Some(batch) = &mut trace.batch {
+        if let Some(batch) = trace.batch_mut() {
             cast = std::mem::take(&mut batch.cast);
             part = batch.part;
         }
-        if let Some(marks) = &mut self.marks {
-            marks.set_kept(&self.policies, policy, part);
-        }
-        self.collect_runs(trace.last_record);
+        self.conclude(at, Settled { outcome, part, votes: cast }, trigger, out);
+    }
+
+    /// Carries out a verdict, and reports and remembers it.
+    pub(crate) fn conclude(
+        &mut self,
+        at: u32,
+        Settled { outcome: (verdict, reason, policy), part, votes }: Settled,
+        trigger: Trigger,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(trace) = self.traces.get(at) else { return };
+        let retained_until = self.retained_until(trace, reason, trigger);
+        let last_record = trace.last_record;
+        let rest = if policy.is_some() || verdict == Verdict::Kept || retained_until.is_none() {
+            self.collect_runs(last_record)
+        } else {
+            RecordAt::NONE
+        };
+        let Some(trace) = self.traces.get(at) else { return };
         let evidence = policy.and_then(|policy| {
-            let records = self.runs.iter().map(|run| (run.scope, self.segments.get(run.record).spans));
-            evidence::find(&self.policies, policy, part, &trace, records, &self.contexts, &mut self.caches)
+            let records = self.runs.iter().map(|run| (run.scope, self.segments.spans(run.record)));
+            evidence::find(&self.policies, policy, part, trace, records, &self.contexts, &mut self.caches)
         });
-        if verdict == Verdict::Kept {
-            self.send_runs(out);
-        }
-        for run in self.runs.drain(..) {
-            self.segments.release(run.record);
-            self.contexts.release_scope(run.scope);
-        }
-        self.remember(&trace, verdict, policy, trigger);
-        self.count(&trace, verdict, trigger);
         let name = |policy: usize| self.policies.policies.get(policy).map(|policy| Arc::clone(&policy.name));
-        out.push(Action::Decided(Box::new(Decision {
+        let decision = Decision {
             trace_id: trace.id,
             verdict,
             reason,
             trigger,
             policy: policy.and_then(name),
             evidence,
-            votes: cast,
-            spans: trace.spans,
+            votes,
+            spans: u64::from(trace.spans),
             bytes: trace.bytes,
             first_seen: Duration::from_nanos(trace.first_seen),
             last_seen: Duration::from_nanos(trace.last_seen),
             decided_at: Duration::from_nanos(self.now),
             duration: trace.facts.duration(),
             times: trace.facts.times(),
-            root_name: trace.root_name,
-            service_name: trace.service_name,
-            priority: trace.priority.map(|(_, value)| value),
-        })));
+            root_name: trace.root_name.clone(),
+            service_name: self.service_name(trace),
+            priority: self.priority(trace),
+            retained_until: retained_until.map(Duration::from_nanos),
+        };
+        out.push(Action::Decided(Box::new(decision)));
+        self.count_decision(at, verdict, trigger);
+        if let Some(until) = retained_until {
+            self.runs.clear();
+            self.retain(at, until, out);
+            return;
+        }
+        let Some(trace) = self.traces.remove(at) else { return };
+        self.remember(&trace, verdict, policy, trigger);
+        self.let_go(&trace, (verdict == Verdict::Kept).then_some((policy, part)), rest, out);
     }
 
-    /// The records of a trace in order of arrival, grouped by resource and scope.
-    fn collect_runs(&mut self, last: RecordAt) {
+    /// Sends on or discards the spans of a trace whose last records are in `self.runs`; `rest` comes before them.
+    pub(crate) fn let_go(&mut self, trace: &Trace, kept: Kept, rest: RecordAt, out: &mut Vec<Action>) {
+        let spans = u64::from(trace.spans);
+        if kept.is_some() {
+            self.stats.traces_kept += 1;
+            self.stats.spans_kept += spans;
+        } else {
+            self.stats.traces_dropped += 1;
+            self.stats.spans_dropped += spans;
+        }
+        let bytes = self.release_runs(kept, out);
+        if rest != RecordAt::NONE {
+            let bytes = (trace.bytes as usize).saturating_sub(bytes);
+            self.rests_bytes += bytes;
+            self.rests.push_back(Rest { kept, last_record: rest, bytes });
+        }
+    }
+
+    /// Lets go of a step of a decided trace that was too large to go at once; how many bytes it had.
+    pub(crate) fn release_step(&mut self, out: &mut Vec<Action>) -> usize {
+        let Some(rest) = self.rests.front() else { return 0 };
+        let (kept, last_record) = (rest.kept, rest.last_record);
+        let before = self.collect_runs(last_record);
+        let released = self.release_runs(kept, out);
+        let Some(rest) = self.rests.front_mut() else { return released };
+        let bytes = if before == RecordAt::NONE { rest.bytes } else { released.min(rest.bytes) };
+        rest.bytes -= bytes;
+        rest.last_record = before;
+        self.rests_bytes -= bytes;
+        if before == RecordAt::NONE {
+            self.rests.pop_front();
+        }
+        released
+    }
+
+    /// The last records of a trace up to `last` in order of arrival, grouped by resource and scope, and the one
+    /// before them.
+    pub(crate) fn collect_runs(&mut self, last: RecordAt) -> RecordAt {
         self.runs.clear();
-        let mut next = last;
-        while next != RecordAt::NONE {
-            let record = self.segments.get(next);
-            let resource = self.contexts.resource_of(record.scope);
-            self.runs.push(RunKey { resource, scope: record.scope, record: next });
-            next = record.previous;
+        let (mut next, mut bytes) = (last, 0);
+        while next != RecordAt::NONE && self.runs.len() < STEP_RECORDS && bytes < STEP_BYTES {
+            let scope = self.segments.scope(next);
+            bytes += self.segments.len(next);
+            self.runs.push(RunKey { resource: self.contexts.resource_of(scope), scope, record: next });
+            next = self.segments.previous(next);
         }
         self.runs.reverse();
         self.runs.sort_by_key(|run| (run.resource, run.scope));
+        next
+    }
+
+    /// Sends on or discards the collected records; how many bytes they had.
+    fn release_runs(&mut self, kept: Kept, out: &mut Vec<Action>) -> usize {
+        if let Some((policy, part)) = kept {
+            if let Some(marks) = &mut self.marks {
+                marks.set_kept(&self.policies, policy, part);
+            }
+            self.send_runs(out);
+        }
+        let mut bytes = 0;
+        for run in self.runs.drain(..) {
+            bytes += self.segments.len(run.record);
+            self.segments.release(run.record);
+            self.contexts.release_scope(run.scope);
+        }
+        bytes
     }
 
     fn send_runs(&mut self, out: &mut Vec<Action>) {
@@ -110,19 +206,25 @@ impl Sampler {
             scope: run.scope,
             resource_header: contexts.resource_header(run.resource),
             scope_header: contexts.scope_header(run.scope),
-            spans: segments.get(run.record).spans,
+            spans: segments.spans(run.record),
             mark,
         };
         self.emitter.write(&self.runs, piece, out);
     }
 
-    fn remember(&mut self, trace: &Trace, verdict: Verdict, policy: Option<usize>, trigger: Trigger) {
+    pub(crate) fn remember(
+        &mut self,
+        trace: &Trace,
+        verdict: Verdict,
+        policy: Option<usize>,
+        trigger: Trigger,
+    ) {
         let early = verdict == Verdict::Kept && matches!(trigger, Trigger::EarlyKeep | Trigger::SpanIngest);
         let item = Remembered {
             id: trace.id,
             decided_at: self.now,
             policy: policy.and_then(|policy| u32::try_from(policy).ok()).unwrap_or(u32::MAX),
-            streams_until: if early { trace.first_seen.saturating_add(self.wait) } else { 0 },
+            streams_until: if early { self.latest_decision(trace) } else { 0 },
         };
         let (place, forgotten) = match verdict {
             Verdict::Kept => {
@@ -140,23 +242,31 @@ impl Sampler {
         self.index.set(trace.id, place);
     }
 
-    fn count(&mut self, trace: &Trace, verdict: Verdict, trigger: Trigger) {
+    fn count_decision(&mut self, at: u32, verdict: Verdict, trigger: Trigger) {
+        let Some(trace) = self.traces.get(at) else { return };
         let stats = &mut self.stats;
-        stats.spans_held -= trace.spans;
-        stats.bytes_held -= trace.bytes;
-        match verdict {
-            Verdict::Kept => {
-                stats.traces_kept += 1;
-                stats.spans_kept += trace.spans;
-            }
-            Verdict::Dropped => {
-                stats.traces_dropped += 1;
-                stats.spans_dropped += trace.spans;
-            }
-        }
+        stats.verdict_changes += u64::from(trace.retained && verdict == Verdict::Kept);
         stats.traces_too_large += u64::from(trigger == Trigger::TooLarge);
-        if matches!(trigger, Trigger::EvictedNumTraces | Trigger::EvictedMemory) {
+        if trigger.is_eviction() {
             stats.traces_evicted += 1;
+            if let Some(class) = self.evictions.get_mut(usize::from(trace.class)) {
+                let spans = u64::from(trace.spans);
+                match verdict {
+                    Verdict::Kept => class.spans_kept += spans,
+                    Verdict::Dropped => class.spans_dropped += spans,
+                }
+                class.traces += 1;
+            }
         }
+    }
+
+    pub(crate) fn service_name(&self, trace: &Trace) -> Option<Arc<str>> {
+        self.contexts.try_facts(trace.resource)?.service_name.clone()
+    }
+
+    /// The highest priority seen, or one that is not in the order.
+    pub(crate) fn priority(&self, trace: &Trace) -> Option<Arc<str>> {
+        let known = self.priorities.get(usize::from(trace.rank)).cloned();
+        known.or_else(|| trace.extra.as_ref()?.odd_priority.clone())
     }
 }

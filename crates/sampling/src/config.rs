@@ -252,7 +252,7 @@ pub struct SamplerConfig {
     pub decision_wait: Duration,
     /// When set, a trace is decided this long after its root span if that is earlier.
     pub decision_wait_after_root_received: Option<Duration>,
-    /// How many undecided traces are held; one more and the oldest is decided on what it has, but for
+    /// How many undecided traces are held; one more and one of the lowest class is decided on what it has, but for
     /// `block_on_overflow`. At least 1.
     pub num_traces: usize,
     /// Hold more than `num_traces` rather than decide the oldest too early: whoever drives the sampler must then
@@ -274,8 +274,9 @@ pub struct SamplerConfig {
     /// sampler then waits while a policy earlier in the order could still match. Policies that let through so
     /// much a second see whole traces only: none is kept early that they would be asked about.
     pub early_keep: bool,
-    /// Bytes that held spans may take, headers and unfilled segments included. Beyond it the oldest traces
-    /// are decided on what they have.
+    /// Bytes that held spans may take, headers, entries and unfilled segments included. Beyond it retained traces are
+    /// let go, then traces of the lowest class are decided on what they have. A trace that takes a quarter of it by
+    /// itself is decided on what it has.
     pub memory_limit: Option<usize>,
     /// Evaluate each batch, the spans of a trace in one `ResourceSpans` of one request, by itself as it comes. The
     /// first that a policy matches settles the verdict; a trace without one is dropped when it is due. With drop
@@ -289,10 +290,75 @@ pub struct SamplerConfig {
     pub record_policy: bool,
     /// How many samplers share what the policies let through a second: this one gets an even part. At least 1.
     pub shards: usize,
-    /// The attribute whose value is reported as a trace's priority.
-    pub priority_key: String,
-    /// Priorities from the highest: the highest seen on a trace is reported. Others rank below these.
-    pub priority_order: Vec<String>,
+    /// When set, a trace is complete when no span has come for this long, and `decision_wait` is the least time it
+    /// waits. The root span then settles a trace after `decision_wait_after_root_received` only once every span that
+    /// is named as a parent has come.
+    pub idle_timeout: Option<Duration>,
+    /// With `idle_timeout`: a trace is decided at this age at the latest, however many spans still come.
+    pub max_trace_age: Option<Duration>,
+    /// Hold dropped traces for a while: a late span that a policy matches then brings out the whole trace.
+    pub retain_dropped: Option<RetainDropped>,
+    /// What traces yield first when there is no room for all.
+    pub priority: PriorityClasses,
+}
+
+/// For how long, and how much of, what was dropped is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetainDropped {
+    /// How long after its verdict.
+    pub time: Duration,
+    /// Encoded bytes of spans at most; beyond them the lowest class goes first, and in it the trace dropped first.
+    pub bytes: u64,
+}
+
+/// Priority classes: a trace counts to the class of the highest priority seen on any of its spans and resources.
+/// When there is no room the lowest class yields first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriorityClasses {
+    /// The attribute whose value is a trace's priority.
+    pub key: String,
+    /// Its values from the highest, each a class: at least one, at most [`Self::MOST`].
+    pub order: Vec<String>,
+    /// The class, by place in the order, of traces on which no value of the order was seen (yet).
+    pub unset: usize,
+    /// Encoded bytes of undecided spans that a class holds undisturbed by others, by place in the order; 0 if none is
+    /// given. When all classes are within theirs the lowest yields all the same.
+    pub floors: Vec<u64>,
+    /// The most encoded bytes of undecided spans a class may hold, by place in the order.
+    pub budgets: Vec<Option<u64>>,
+    /// Policies that let through so much a second keep a part of the burst free for higher classes: the class at
+    /// place i of n leaves i/n of it.
+    pub limits: bool,
+}
+
+impl PriorityClasses {
+    /// The most classes there may be.
+    pub const MOST: usize = 32;
+
+    /// How many classes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.order.len().clamp(1, Self::MOST)
+    }
+
+    /// The place of a value in the order.
+    pub(crate) fn rank(&self, value: &[u8]) -> Option<u8> {
+        let place = self.order.iter().position(|known| known.as_bytes() == value)?;
+        u8::try_from(place).ok().filter(|_| place < Self::MOST)
+    }
+}
+
+impl Default for PriorityClasses {
+    /// `task.priority`: critical, high, normal, low; without one a trace counts as normal.
+    fn default() -> Self {
+        Self {
+            key: "task.priority".to_owned(),
+            order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),
+            unset: 2,
+            floors: Vec::new(),
+            budgets: Vec::new(),
+            limits: false,
+        }
+    }
 }
 
 impl Default for SamplerConfig {
@@ -312,8 +378,10 @@ impl Default for SamplerConfig {
             maximum_trace_size: None,
             record_policy: false,
             shards: 1,
-            priority_key: "task.priority".to_owned(),
-            priority_order: ["critical", "high", "normal", "low"].map(str::to_owned).to_vec(),
+            idle_timeout: None,
+            max_trace_age: None,
+            retain_dropped: None,
+            priority: PriorityClasses::default(),
         }
     }
 }

@@ -16,8 +16,17 @@ use crate::leaf_set::LeafSet;
 pub(crate) struct ResourceFacts {
     pub(crate) matched: LeafSet,
     pub(crate) service_name: Option<Arc<str>>,
-    /// Rank and value of the priority attribute, if the resource carries it.
-    pub(crate) priority: Option<(u32, Arc<str>)>,
+    /// The priority attribute, if the resource carries it: its place in the order, or a value that is not in it.
+    pub(crate) priority: Option<Priority>,
+}
+
+/// What a priority attribute says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Priority {
+    /// By place in the order.
+    Ranked(u8),
+    /// A value that is not in the order.
+    Odd(Arc<str>),
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +89,11 @@ impl Contexts {
 
     pub(crate) fn facts(&self, resource: u32) -> &ResourceFacts {
         &self.resources[resource as usize].facts
+    }
+
+    /// The same for a number that may be of no resource.
+    pub(crate) fn try_facts(&self, resource: u32) -> Option<&ResourceFacts> {
+        self.resources.get(resource as usize).map(|resource| &resource.facts)
     }
 
     pub(crate) fn resource_of(&self, scope: u32) -> u32 {

@@ -83,10 +83,20 @@ pub enum Trigger {
     RootReceived,
     /// No later span could change the verdict.
     EarlyKeep,
-    /// More than `num_traces` traces were undecided and this was the oldest.
+    /// More than `num_traces` traces were undecided and this was of the lowest class.
     EvictedNumTraces,
-    /// Held spans took more than `memory_limit` and this was the oldest trace.
+    /// Held spans took more than `memory_limit` and this trace was of the lowest class.
     EvictedMemory,
+    /// Its class held more than its budget.
+    EvictedClassBudget,
+    /// It took a quarter of `memory_limit` by itself.
+    EvictedTraceSize,
+    /// No span had come for `idle_timeout`.
+    Idle,
+    /// It had reached `max_trace_age`.
+    MaxTraceAge,
+    /// It had been dropped and retained, and late spans turned the verdict.
+    LateSpans,
     /// A policy matched a batch as it came (`span_ingest`).
     SpanIngest,
     /// It grew larger than `maximum_trace_size`.
@@ -105,10 +115,24 @@ impl Trigger {
             Self::EarlyKeep => "early_keep",
             Self::EvictedNumTraces => "evicted_num_traces",
             Self::EvictedMemory => "evicted_memory",
+            Self::EvictedClassBudget => "evicted_class_budget",
+            Self::EvictedTraceSize => "evicted_trace_size",
+            Self::Idle => "idle",
+            Self::MaxTraceAge => "max_trace_age",
+            Self::LateSpans => "late_spans",
             Self::SpanIngest => "span_ingest",
             Self::TooLarge => "too_large",
             Self::Shutdown => "shutdown",
         }
+    }
+
+    /// Decided before its time for want of room.
+    #[must_use]
+    pub fn is_eviction(self) -> bool {
+        matches!(
+            self,
+            Self::EvictedNumTraces | Self::EvictedMemory | Self::EvictedClassBudget | Self::EvictedTraceSize
+        )
     }
 }
 
@@ -149,6 +173,8 @@ pub struct Decision {
     pub duration: Duration,
     /// The earliest start and the latest end of its spans in Unix nanoseconds; none when no span has a start time.
     pub times: Option<(u64, u64)>,
+    /// Set on a dropped trace that is retained: until then late spans may turn the verdict.
+    pub retained_until: Option<Duration>,
 }
 
 /// The fact that made a policy match.
@@ -179,4 +205,6 @@ pub struct LateSpans {
     pub age: Duration,
     /// The trace was kept early and is streaming: they are not late in the sense of having missed the wait.
     pub streamed: bool,
+    /// The trace was dropped and is retained, and so are they.
+    pub retained: bool,
 }

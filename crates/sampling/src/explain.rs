@@ -176,6 +176,14 @@ impl Sampler {
         let (verdict, remembered) = match self.index.get(trace_id) {
             None => return Known::Nothing,
             Some(Place::Held(at)) => {
+                if let Some(trace) = self.traces.get(at).filter(|trace| trace.retained) {
+                    let decided_at = trace.extra.as_ref().map_or(0, |extra| extra.decided_at);
+                    return Known::Decided {
+                        verdict: Verdict::Dropped,
+                        policy: None,
+                        decided_at: Duration::from_nanos(decided_at),
+                    };
+                }
                 let held = self.traces.get(at).map(|trace| self.held(at, trace));
                 return held.map_or(Known::Nothing, |held| Known::Held(Box::new(held)));
             }
@@ -191,7 +199,7 @@ impl Sampler {
     }
 
     fn held(&self, at: u32, trace: &Trace) -> Held {
-        let standing = |(index, policy): (usize, &Policy)| match &trace.batch {
+        let standing = |(index, policy): (usize, &Policy)| match trace.batch() {
             // What a batch matched it matched for good; what the whole trace would match is not asked.
             Some(batch) if batch.cast.of(index) == Vote::Matched => Standing::MatchesForGood,
             Some(_) => Standing::NoMatch,
@@ -203,12 +211,12 @@ impl Sampler {
             last_seen: Duration::from_nanos(trace.last_seen),
             due: Duration::from_nanos(due),
             due_by,
-            spans: trace.spans,
+            spans: u64::from(trace.spans),
             bytes: trace.bytes,
             times: trace.facts.times(),
             root_name: trace.root_name.clone(),
-            service_name: trace.service_name.clone(),
-            priority: trace.priority.as_ref().map(|(_, value)| Arc::clone(value)),
+            service_name: self.service_name(trace),
+            priority: self.priority(trace),
             standings: self.policies.policies.iter().enumerate().map(standing).collect(),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) spans: u64,
     /// Its encoded size, counted when some policy limits bytes.
     pub(crate) bytes: u64,
+    /// Its class's place in the order of priorities.
+    pub(crate) rank: usize,
 }
 
 impl Facts {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView, SpanView, TracesView};
 
 use crate::batches::BatchAt;
+use crate::contexts::Priority;
 use crate::decision::{Action, LateSpans, Trigger, Verdict};
 use crate::emit::{Piece, put_varint};
 use crate::evidence::short;
@@ -69,10 +70,21 @@ struct Run {
 }
 
 enum Target {
-    /// The trace is undecided: its number, the record being filled, and whether its facts changed.
-    Held { at: u32, record: RecordAt, changed: bool },
+    /// The trace is undecided or retained.
+    Held(HeldRun),
     /// The trace is decided.
     Late(LateSpans),
+}
+
+/// Neighbouring spans of a trace that is held.
+struct HeldRun {
+    at: u32,
+    /// The record being filled.
+    record: RecordAt,
+    /// What is known of the trace changed.
+    changed: bool,
+    spans: u32,
+    bytes: usize,
 }
 
 impl Sampler {
@@ -110,6 +122,13 @@ impl Sampler {
             }
         }
         self.send_late(out);
+        // What is on its way out must not pile up while more comes in.
+        let mut released = 0;
+        while !self.rests.is_empty() && released <= request.len() {
+            released += self.release_step(out);
+        }
+        self.timers.oldest(&self.traces);
+        self.tidy();
         self.emitter.flush(out);
     }
 
@@ -133,7 +152,7 @@ impl Sampler {
             };
             self.stats.spans_accepted += 1;
             match &mut current.target {
-                Target::Held { at, record, changed } => *changed |= self.hold(*at, record, span, group),
+                Target::Held(run) => self.hold(run, span, group),
                 Target::Late(late) => self.follow(late, span),
             }
             run = Some(current);
@@ -158,6 +177,7 @@ impl Sampler {
                     bytes: 0,
                     age: Duration::from_nanos(self.now.saturating_sub(remembered.decided_at)),
                     streamed: self.now < remembered.streams_until,
+                    retained: false,
                 })
             }
             None => {
@@ -167,68 +187,98 @@ impl Sampler {
                 };
                 self.open_batch(at);
                 let resource = self.resource(group);
-                let changed = self.add_resource_facts(at, resource);
-                Target::Held { at, record: RecordAt::NONE, changed: changed || is_new }
+                let (now, is_patient) = (self.now, self.is_patient());
+                if let Some(trace) = self.traces.get_mut(at) {
+                    trace.last_seen = now;
+                    // Those that were quiet longest yield first; by the collector's timing those that came first.
+                    trace.touched = is_patient && !is_new;
+                }
+                let changed = self.add_resource_facts(at, resource) || is_new;
+                Target::Held(HeldRun { at, record: RecordAt::NONE, changed, spans: 0, bytes: 0 })
             }
         };
         Run { id, target }
     }
 
-    /// Evaluates and stores a span of an undecided trace; true when what is known of the trace changed.
-    fn hold(&mut self, at: u32, record: &mut RecordAt, span: SpanView<'_>, group: &mut Group<'_>) -> bool {
-        let scope = self.scope(group);
+    /// Evaluates and stores a span of a trace that is held.
+    fn hold(&mut self, run: &mut HeldRun, span: SpanView<'_>, group: &mut Group<'_>) {
+        let (at, scope) = (run.at, self.scope(group));
         self.scratch.matched.clear();
         let Scratch { seen, matched, .. } = &mut self.scratch;
-        let priority_key = self.config.priority_key.as_bytes();
+        let priority_key = self.config.priority.key.as_bytes();
         let facts = walk::span(span, &self.policies, priority_key, &mut self.caches, seen, matched);
-        let Some(trace) = self.traces.get_mut(at) else { return false };
+        let Some(trace) = self.traces.get_mut(at) else { return };
         if !self.policies.predicates.conditions.is_empty() {
-            let known = &trace.batch.as_ref().map_or(&trace.facts, |batch| &batch.facts).matched;
+            let known = &trace.batch().map_or(&trace.facts, |batch| &batch.facts).matched;
             let (at, errors) = (self.contexts.span_scope(scope, span), &mut self.condition_errors);
             self.policies.predicates.eval_conditions(&at, span, known, matched, errors);
         }
-        let mut changed = trace.learn(|known| known.matched.union(matched));
-        changed |= trace.learn(|known| known.add_times(facts.start, facts.end)) && self.policies.uses_latency;
-        changed |= self.policies.uses_span_count;
-        if let Some(value) = facts.priority {
-            let best = trace.priority.as_ref().map_or(u32::MAX, |(rank, _)| *rank);
-            let rank = priority_rank(&self.config.priority_order, value);
-            if rank < best {
-                trace.priority = Some((rank, short(&String::from_utf8_lossy(value)).into()));
-            }
-        }
+        run.changed |= trace.learn(|known| known.matched.union(matched));
+        run.changed |=
+            trace.learn(|known| known.add_times(facts.start, facts.end)) && self.policies.uses_latency;
+        run.changed |= self.policies.uses_span_count;
         let bytes = span.bytes();
-        if let Some(size) = &mut trace.size {
+        if let Some(size) = trace.extra.as_mut().and_then(|extra| extra.size.as_mut()) {
             let at = BatchAt { batch: self.batch, scope: group.ordinals.1 };
             let resource_header = self.contexts.resource_header(self.contexts.resource_of(scope));
             let len = bytes.len() as u64 + facts.unwritten;
             size.add(at, resource_header, self.contexts.scope_header(scope), len);
         }
-        trace.spans += 1;
-        trace.last_seen = self.now;
-        trace.bytes += bytes.len() as u64;
-        self.stats.spans_held += 1;
-        self.stats.bytes_held += bytes.len() as u64;
+        run.spans += 1;
+        run.bytes += bytes.len();
+        let waits = trace.extra.as_ref().is_some_and(|extra| !extra.open_parents.is_empty());
         let first_root = facts.root_name.filter(|_| !trace.has_root);
+        let is_first_root = first_root.is_some();
         if let Some(name) = first_root {
-            trace.has_root = true;
-            trace.root_name = Some(short(name).into());
-            if let Some(resource) = group.resource {
-                trace.service_name.clone_from(&self.contexts.facts(resource).service_name);
+            let named_service = |resource: &u32| self.contexts.facts(*resource).service_name.is_some();
+            let resource = group.resource.filter(named_service);
+            self.traces.change_heap(at, |trace| {
+                trace.has_root = true;
+                trace.root_name = Some(short(name).into());
+                trace.resource = resource.unwrap_or(trace.resource);
+            });
+        }
+        if let Some(value) = facts.priority {
+            match self.config.priority.rank(value) {
+                Some(rank) => self.raise_priority(at, &Priority::Ranked(rank)),
+                None if self.traces.get(at).is_some_and(|trace| !trace.has_odd_priority()) => {
+                    self.raise_priority(at, &walk::priority(&self.config.priority, value));
+                }
+                None => {}
             }
         }
-        if *record == RecordAt::NONE || !self.segments.extend(*record, bytes) {
-            if *record != RecordAt::NONE {
-                self.segments.end(*record);
+        if run.record == RecordAt::NONE || !self.segments.extend(run.record, bytes) {
+            if run.record != RecordAt::NONE {
+                self.segments.end(run.record);
             }
             self.contexts.retain_scope(scope);
-            trace.last_record = self.segments.begin(trace.last_record, scope, bytes);
-            *record = trace.last_record;
+            if let Some(trace) = self.traces.get_mut(at) {
+                trace.last_record = self.segments.begin(trace.last_record, scope, bytes);
+                run.record = trace.last_record;
+            }
         }
-        if first_root.is_some() {
+        if is_first_root || (waits && self.close_parent(at, span)) {
             self.root_received(at);
         }
-        changed
+    }
+
+    /// Counts a trace to the class of a priority seen on it, if that is higher than those before.
+    fn raise_priority(&mut self, at: u32, priority: &Priority) {
+        let Some(trace) = self.traces.get_mut(at) else { return };
+        match priority {
+            Priority::Ranked(rank) if *rank < trace.rank => {
+                trace.rank = *rank;
+                if trace.class != *rank {
+                    self.traces.change(at, |trace| trace.class = *rank);
+                }
+            }
+            Priority::Odd(value) if !trace.has_odd_priority() => {
+                self.traces.change_heap(at, |trace| {
+                    trace.extra.get_or_insert_default().odd_priority = Some(Arc::clone(value));
+                });
+            }
+            _ => {}
+        }
     }
 
     /// A span of a decided trace: sent on or discarded at once.
@@ -251,20 +301,26 @@ impl Sampler {
 
     fn end_run(&mut self, run: Option<Run>, out: &mut Vec<Action>) {
         match run.map(|run| run.target) {
-            Some(Target::Held { at, record, changed }) => {
-                self.segments.end(record);
+            Some(Target::Held(run)) => {
+                let HeldRun { at, changed, spans, bytes, .. } = run;
+                self.segments.end(run.record);
+                self.traces.add_spans(at, spans, bytes as u64);
                 let first_match = self.config.sample_on_first_match;
-                if self.is_too_large(at) {
+                let Some(trace) = self.traces.get(at) else { return };
+                if trace.retained {
+                    self.report_retained(at, spans, bytes as u64, out);
+                    if changed {
+                        self.reconsider(at, out);
+                    }
+                } else if self.is_too_large(at) {
                     self.decide(at, Trigger::TooLarge, out);
-                }
-                if changed
+                } else if changed
                     && self.config.early_keep
-                    && let Some(trace) = self.traces.get(at)
                     && self.policies.keeps_for_good(trace.candidate(), first_match)
                 {
                     self.decide(at, Trigger::EarlyKeep, out);
                 }
-                self.fit_memory(out);
+                self.fit(at, out);
             }
             Some(Target::Late(late)) => {
                 if late.verdict == Verdict::Kept {
@@ -283,15 +339,14 @@ impl Sampler {
     fn add_resource_facts(&mut self, at: u32, resource: u32) -> bool {
         let Some(trace) = self.traces.get_mut(at) else { return false };
         let facts = self.contexts.facts(resource);
-        if trace.service_name.is_none() {
-            trace.service_name.clone_from(&facts.service_name);
+        if trace.resource == u32::MAX && facts.service_name.is_some() {
+            trace.resource = resource;
         }
-        if let Some((rank, value)) = &facts.priority
-            && trace.priority.as_ref().is_none_or(|(best, _)| rank < best)
-        {
-            trace.priority = Some((*rank, Arc::clone(value)));
+        let changed = trace.learn(|known| known.matched.union(&facts.matched));
+        if let Some(priority) = facts.priority.clone() {
+            self.raise_priority(at, &priority);
         }
-        trace.learn(|known| known.matched.union(&facts.matched))
+        changed
     }
 
     /// The number of the group's resource, held until the resource is read.
@@ -302,12 +357,8 @@ impl Sampler {
         let Scratch { seen, header, .. } = &mut self.scratch;
         header.clear();
         group.resource_spans.write_header(header);
-        let order = &self.config.priority_order;
-        let rank =
-            |value: &[u8]| (priority_rank(order, value), Arc::from(short(&String::from_utf8_lossy(value))));
-        let key = self.config.priority_key.as_bytes();
-        let (policies, caches) = (&self.policies, &mut self.caches);
-        let facts = || walk::resource(header, policies, rank, key, caches, seen);
+        let (policies, priorities, caches) = (&self.policies, &self.config.priority, &mut self.caches);
+        let facts = || walk::resource(header, policies, priorities, caches, seen);
         let resource = self.contexts.hold_resource(header, facts);
         *group.resource.insert(resource)
     }
@@ -364,9 +415,4 @@ impl Sampler {
         runs.clear();
         bytes.clear();
     }
-}
-
-/// The place of a value in the order of priorities: smaller is higher; unknown ones come last.
-fn priority_rank(order: &[String], value: &[u8]) -> u32 {
-    order.iter().position(|known| known.as_bytes() == value).unwrap_or(order.len()) as u32
 }

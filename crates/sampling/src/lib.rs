@@ -20,11 +20,15 @@ mod ingest;
 mod leaf_set;
 mod limits;
 mod marks;
+mod parents;
 mod policy;
 mod predicate;
 mod probabilistic;
+mod retained;
+mod room;
 mod sampler;
 mod segments;
+mod timers;
 mod trace_state;
 mod traces;
 mod walk;
@@ -36,13 +40,14 @@ pub use compile::{POLICY_TYPES, PolicyError, compile};
 pub use condition::ConditionErrors;
 pub use config::{
     AndConfig, BooleanAttributeConfig, BytesLimitingConfig, CompositeConfig, DropConfig, LatencyConfig,
-    NotConfig, NumericAttributeConfig, OttlConditionConfig, PolicyConfig, ProbabilisticConfig,
-    RateAllocationConfig, RateLimitingConfig, SamplerConfig, SpanCountConfig, StatusCodeConfig,
-    StringAttributeConfig, TraceStateConfig,
+    NotConfig, NumericAttributeConfig, OttlConditionConfig, PolicyConfig, PriorityClasses,
+    ProbabilisticConfig, RateAllocationConfig, RateLimitingConfig, RetainDropped, SamplerConfig,
+    SpanCountConfig, StatusCodeConfig, StringAttributeConfig, TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
 pub use explain::{Held, Known, Standing, Vote, Votes};
 pub use index::Shard;
 pub use policy::{PolicySet, PolicyVotes};
+pub use room::Evictions;
 pub use sampler::{Sampler, Stats};
 pub use walk::trace_id;

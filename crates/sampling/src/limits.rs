@@ -48,12 +48,16 @@ pub(crate) struct Meters {
     pub(crate) part: Option<(usize, usize)>,
     buckets: Vec<Bucket>,
     composites: Vec<Windows>,
+    /// Which part of a burst each class has to leave to those above it, by place in the order.
+    left_free: Vec<f64>,
 }
 
 impl Meters {
-    pub(crate) fn new(policies: &PolicySet, shards: usize) -> Self {
+    /// `classes` is the number of classes that yield to those above them.
+    pub(crate) fn new(policies: &PolicySet, shards: usize, classes: usize) -> Self {
         let shards = shards.max(1) as f64;
         Self {
+            left_free: (0..classes).map(|class| class as f64 / classes as f64).collect(),
             now: 0,
             part: None,
             buckets: policies.limits.iter().map(|limit| Bucket::new(limit, shards)).collect(),
@@ -61,14 +65,13 @@ impl Meters {
         }
     }
 
-    /// Takes `amount` from a limit's bucket, all or nothing.
-    pub(crate) fn take(&mut self, limit: usize, amount: u64) -> bool {
+    /// Takes `amount` from a limit's bucket for a trace of the class at `rank`, all or nothing.
+    pub(crate) fn take(&mut self, limit: usize, amount: u64, rank: usize) -> bool {
         let now = self.now;
-        self.buckets.get_mut(limit).is_some_and(|bucket| bucket.take(amount, now))
+        let left_free = self.left_free.get(rank).copied().unwrap_or(0.0);
+        self.buckets.get_mut(limit).is_some_and(|bucket| bucket.take(amount, left_free, now))
     }
-}
 
-impl Meters {
     /// Takes `spans` from this second's part of a `composite` policy's sub-policy, all or nothing.
     pub(crate) fn take_part(&mut self, composite: usize, part: usize, spans: u64) -> bool {
         let second = self.now / 1_000_000_000;
@@ -149,12 +152,12 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, amount: u64, now: u64) -> bool {
+    fn take(&mut self, amount: u64, left_free: f64, now: u64) -> bool {
         let elapsed = now.saturating_sub(self.at) as f64 / 1e9;
         let tokens = (self.tokens + elapsed * self.rate).min(self.capacity);
         let wanted = amount as f64;
         // A part smaller than the trace must be full. What flows in within a nanosecond may be missing.
-        let missing = wanted.min(self.capacity) - tokens;
+        let missing = wanted.min(self.capacity) + left_free * self.capacity - tokens;
         if amount > self.largest || missing / self.rate * 1e9 >= 1.0 {
             return false;
         }

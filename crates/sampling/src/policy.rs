@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::decision::{Reason, Verdict};
 use crate::explain::Votes;
 use crate::facts::Candidate;
+use crate::leaf_set::LeafSet;
 use crate::limits::{Composite, Limit, Meters, Unit};
 use crate::predicate::Predicates;
 use crate::probabilistic::Share;
@@ -304,7 +305,8 @@ impl PolicySet {
         match term {
             Term::Limit(limit) => {
                 let unit = self.limits.get(*limit).map_or(Unit::Spans, |limit| limit.unit);
-                answer(meters.take(*limit, if unit == Unit::Spans { trace.spans } else { trace.bytes }))
+                let amount = if unit == Unit::Spans { trace.spans } else { trace.bytes };
+                answer(meters.take(*limit, amount, trace.rank))
             }
             Term::Composite(composite) => {
                 let parts = self.composites.get(*composite).map_or(&[][..], |composite| &composite.parts);
@@ -339,6 +341,49 @@ impl PolicySet {
             Term::All(terms) => terms.iter().all(|term| self.holds_unmetered(term, trace)),
             term => self.term(term, trace).holds(),
         }
+    }
+
+    /// Which policies that depend on a limit match but for that limit.
+    pub(crate) fn matching_but_for_limits(&self, trace: Candidate<'_>) -> LeafSet {
+        let mut matching = LeafSet::default();
+        let limited = self.policies.iter().enumerate().filter(|(_, policy)| policy.limited && !policy.drops);
+        for (index, policy) in limited {
+            if policy.terms.iter().all(|term| self.holds_unmetered(term, trace)) {
+                matching.insert(index);
+            }
+        }
+        matching
+    }
+
+    /// What a dropped trace has become with spans that came late: kept by a policy that now matches, dropped for good
+    /// by a drop policy, or, without an outcome, as before. Policies among `refused` were kept from matching by a
+    /// limit: that the limit lets something through by now is no reason.
+    pub(crate) fn reconsider(
+        &self,
+        trace: Candidate<'_>,
+        refused: &LeafSet,
+        meters: &mut Meters,
+        votes: &mut [PolicyVotes],
+    ) -> Option<(Outcome, Votes)> {
+        let mut cast = Votes::default();
+        for (index, (policy, votes)) in self.policies.iter().zip(votes).enumerate() {
+            if refused.contains(index) {
+                continue;
+            }
+            let answer = self.matches(policy, trace, meters);
+            cast.cast(index, answer);
+            if answer != Answer::Yes {
+                continue;
+            }
+            if policy.drops {
+                votes.dropped += 1;
+                return Some(((Verdict::Dropped, Reason::DroppedByPolicy, Some(index)), cast));
+            }
+            votes.sampled += 1;
+            votes.spans_sampled += trace.spans;
+            return Some((kept_by(index), cast));
+        }
+        None
     }
 
     /// How a conjunction stands: its first term that does not hold speaks for it.

@@ -1,40 +1,34 @@
-//! Where held spans lie: records appended to fixed-size segments, freed a segment at a time.
+//! Where held spans lie: records appended to fixed-size segments, and a table that knows where each record is.
 //!
-//! A record is a run of spans of one trace under one scope that came together: a header, then the spans exactly as
-//! `ScopeSpans.spans` encodes them, so sending a run on is one copy. Records of a trace are chained backwards.
+//! A record is a run of spans of one trace under one scope that came together, exactly as `ScopeSpans.spans` encodes
+//! them, so sending a run on is one copy. Records of a trace are chained backwards through the table: a trace can be
+//! let go without reading its spans, and a record can move (compaction; later, to disk) without its trace knowing.
 
-/// A record's place; [`RecordAt::NONE`] for none.
+/// A record's number in the table; [`RecordAt::NONE`] for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordAt(u64);
+pub(crate) struct RecordAt(u32);
 
 impl RecordAt {
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    fn new(segment: usize, offset: usize) -> Self {
-        Self((segment as u64) << 32 | offset as u64)
-    }
-
-    fn segment(self) -> usize {
-        (self.0 >> 32) as usize
-    }
-
-    fn offset(self) -> usize {
-        (self.0 & 0xffff_ffff) as usize
-    }
+    pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
-/// A record read back.
+/// What the table knows of a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Record<'a> {
-    pub(crate) previous: RecordAt,
-    /// Number of the scope in [`Contexts`](crate::contexts::Contexts).
-    pub(crate) scope: u32,
-    /// Spans, each with its key and length as in `ScopeSpans`.
-    pub(crate) spans: &'a [u8],
+struct Entry {
+    /// [`FREE`] when the number is not in use; `previous` is then the next free number.
+    segment: u32,
+    offset: u32,
+    /// Bytes of the spans.
+    len: u32,
+    previous: RecordAt,
+    scope: u32,
 }
 
-/// previous: u64, scope: u32, length of the spans: u32; little endian.
-pub(crate) const HEADER: usize = 16;
+/// No segment.
+const FREE: u32 = u32::MAX;
+
+/// The record's number and the length of its spans, four bytes each, little endian: what compaction reads.
+pub(crate) const HEADER: usize = 8;
 
 /// A record that has reached this ends, so what is sent on can be cut at records.
 const RECORD_TARGET: usize = 64 << 10;
@@ -48,12 +42,22 @@ pub(crate) const SPANS_KEY: u8 = 2 << 3 | 2;
 #[derive(Debug, Default)]
 struct Segment {
     data: Vec<u8>,
-    live_records: u32,
+    /// Bytes of the records that are still needed.
+    live: usize,
+}
+
+impl Segment {
+    fn dead(&self) -> usize {
+        self.data.len() - self.live
+    }
 }
 
 /// The segments of one shard.
 #[derive(Debug)]
 pub(crate) struct Segments {
+    table: Vec<Entry>,
+    free_entry: RecordAt,
+    records: usize,
     segments: Vec<Segment>,
     current: usize,
     free: Vec<usize>,
@@ -61,6 +65,7 @@ pub(crate) struct Segments {
     spare: Vec<Vec<u8>>,
     segment_bytes: usize,
     in_use: usize,
+    live: usize,
 }
 
 /// How many emptied buffers are kept.
@@ -69,88 +74,162 @@ const MAX_SPARE: usize = 4;
 impl Segments {
     pub(crate) fn new(segment_bytes: usize) -> Self {
         Self {
+            table: Vec::new(),
+            free_entry: RecordAt::NONE,
+            records: 0,
             segments: vec![Segment::default()],
             current: 0,
             free: Vec::new(),
             spare: Vec::new(),
             segment_bytes,
             in_use: 0,
+            live: 0,
         }
     }
 
-    /// Bytes allocated, emptied buffers included.
+    /// Bytes allocated, emptied buffers and the table included.
     pub(crate) fn memory(&self) -> usize {
-        self.in_use + self.spare.len() * self.segment_bytes
+        self.in_use + self.spare.len() * self.segment_bytes + self.table.capacity() * size_of::<Entry>()
     }
 
-    /// Bytes allocated in segments that hold spans, or are being filled.
+    /// Bytes allocated in segments that hold spans, or are being filled, and table entries in use.
     pub(crate) fn in_use(&self) -> usize {
-        self.in_use
+        self.in_use + self.records * size_of::<Entry>()
+    }
+
+    /// Bytes of segments that nothing needs any more.
+    pub(crate) fn dead(&self) -> usize {
+        self.in_use.saturating_sub(self.live + self.room())
     }
 
     /// Starts a record with its first span.
     pub(crate) fn begin(&mut self, previous: RecordAt, scope: u32, span: &[u8]) -> RecordAt {
-        let needed = HEADER + FRAME + span.len();
-        if self.room() < needed {
-            self.roll(needed);
-        }
-        let segment = &mut self.segments[self.current];
-        let at = RecordAt::new(self.current, segment.data.len());
-        segment.live_records += 1;
-        segment.data.extend_from_slice(&previous.0.to_le_bytes());
-        segment.data.extend_from_slice(&scope.to_le_bytes());
-        segment.data.extend_from_slice(&[0; 4]);
-        put_span(&mut segment.data, span);
+        self.make_room(HEADER + FRAME + span.len());
+        let data = &mut self.segments[self.current].data;
+        let entry =
+            Entry { segment: self.current as u32, offset: data.len() as u32, len: 0, previous, scope };
+        let at = match self.table.get_mut(self.free_entry.0 as usize) {
+            Some(slot) => {
+                let at = self.free_entry;
+                self.free_entry = slot.previous;
+                *slot = entry;
+                at
+            }
+            None => {
+                self.table.push(entry);
+                RecordAt(self.table.len() as u32 - 1)
+            }
+        };
+        self.records += 1;
+        data.extend_from_slice(&at.0.to_le_bytes());
+        data.extend_from_slice(&[0; 4]);
+        put_span(data, span);
         at
     }
 
     /// Adds a span to the record begun last; false when it is full and another has to be begun.
     pub(crate) fn extend(&mut self, at: RecordAt, span: &[u8]) -> bool {
-        if at.segment() != self.current {
+        let entry = &self.table[at.0 as usize];
+        if entry.segment as usize != self.current {
             return false;
         }
+        let offset = entry.offset as usize;
         let room = self.room();
         let data = &mut self.segments[self.current].data;
-        let fits = data.len() - at.offset() + span.len() <= RECORD_TARGET && room >= FRAME + span.len();
+        let fits = data.len() - offset + span.len() <= RECORD_TARGET && room >= FRAME + span.len();
         if fits {
             put_span(data, span);
         }
         fits
     }
 
-    /// Writes the record's length: to be done before anything else is begun.
+    /// Notes the record's length: to be done before anything else is begun or released.
     pub(crate) fn end(&mut self, at: RecordAt) {
-        let data = &mut self.segments[at.segment()].data;
-        let len = (data.len() - at.offset() - HEADER) as u32;
-        data[at.offset() + 12..at.offset() + HEADER].copy_from_slice(&len.to_le_bytes());
+        let entry = &mut self.table[at.0 as usize];
+        let segment = &mut self.segments[entry.segment as usize];
+        let offset = entry.offset as usize;
+        entry.len = (segment.data.len() - offset - HEADER) as u32;
+        segment.data[offset + 4..offset + HEADER].copy_from_slice(&entry.len.to_le_bytes());
+        segment.live += HEADER + entry.len as usize;
+        self.live += HEADER + entry.len as usize;
     }
 
-    pub(crate) fn get(&self, at: RecordAt) -> Record<'_> {
-        let data = &self.segments[at.segment()].data[at.offset()..];
-        let (header, spans) = data.split_at(HEADER);
-        let word = |from: usize| {
-            header[from..from + 4].iter().rev().fold(0_u32, |word, &byte| word << 8 | u32::from(byte))
-        };
-        Record {
-            previous: RecordAt(u64::from(word(4)) << 32 | u64::from(word(0))),
-            scope: word(8),
-            spans: &spans[..word(12) as usize],
-        }
+    /// The record of the same trace that came before; [`RecordAt::NONE`] for the first.
+    pub(crate) fn previous(&self, at: RecordAt) -> RecordAt {
+        self.table[at.0 as usize].previous
+    }
+
+    /// Number of the record's scope in [`Contexts`](crate::contexts::Contexts).
+    pub(crate) fn scope(&self, at: RecordAt) -> u32 {
+        self.table[at.0 as usize].scope
+    }
+
+    /// Length of the record's spans.
+    pub(crate) fn len(&self, at: RecordAt) -> usize {
+        self.table[at.0 as usize].len as usize
+    }
+
+    /// The record's spans, each with its key and length as in `ScopeSpans`.
+    pub(crate) fn spans(&self, at: RecordAt) -> &[u8] {
+        let entry = &self.table[at.0 as usize];
+        let from = entry.offset as usize + HEADER;
+        &self.segments[entry.segment as usize].data[from..from + entry.len as usize]
     }
 
     /// Lets go of a record, and of its segment with the last one.
     pub(crate) fn release(&mut self, at: RecordAt) {
-        let index = at.segment();
+        let free = Entry { segment: FREE, offset: 0, len: 0, previous: self.free_entry, scope: 0 };
+        let entry = std::mem::replace(&mut self.table[at.0 as usize], free);
+        self.free_entry = at;
+        self.records -= 1;
+        let index = entry.segment as usize;
         let segment = &mut self.segments[index];
-        segment.live_records -= 1;
-        if segment.live_records > 0 {
+        segment.live -= HEADER + entry.len as usize;
+        self.live -= HEADER + entry.len as usize;
+        if segment.live > 0 {
             return;
         }
-        if index == self.current && segment.data.capacity() == self.segment_bytes {
-            segment.data.clear();
-        } else if index != self.current {
+        if index != self.current {
             self.retire(index);
+        } else if segment.data.capacity() == self.segment_bytes {
+            segment.data.clear();
         }
+    }
+
+    /// Moves what is still needed of the segment with the most dead bytes together with newer records, and frees it.
+    /// False when no segment but the current one has as much as an eighth of it dead: moving would gain too little.
+    pub(crate) fn compact(&mut self) -> bool {
+        let others = self.segments.iter().enumerate().filter(|(index, _)| *index != self.current);
+        let Some((victim, segment)) = others.max_by_key(|(_, segment)| segment.dead()) else { return false };
+        if segment.dead() == 0 || segment.dead() < segment.data.capacity() / 8 {
+            return false;
+        }
+        let data = std::mem::take(&mut self.segments[victim].data);
+        let mut offset = 0;
+        while let Some(header) = data[offset..].first_chunk::<HEADER>() {
+            let word = |from: usize| {
+                u32::from_le_bytes([header[from], header[from + 1], header[from + 2], header[from + 3]])
+            };
+            let (at, len) = (word(0), HEADER + word(4) as usize);
+            // A number that was freed may be another record's by now.
+            let entry = self.table.get(at as usize);
+            if entry.is_some_and(|entry| (entry.segment, entry.offset) == (victim as u32, offset as u32)) {
+                self.move_record(at, &data[offset..offset + len]);
+            }
+            offset += len;
+        }
+        self.segments[victim] = Segment { data, live: 0 };
+        self.retire(victim);
+        true
+    }
+
+    fn move_record(&mut self, at: u32, record: &[u8]) {
+        self.make_room(record.len());
+        let segment = &mut self.segments[self.current];
+        let entry = &mut self.table[at as usize];
+        (entry.segment, entry.offset) = (self.current as u32, segment.data.len() as u32);
+        segment.data.extend_from_slice(record);
+        segment.live += record.len();
     }
 
     fn room(&self) -> usize {
@@ -159,8 +238,11 @@ impl Segments {
     }
 
     /// Makes a segment with room for `needed` bytes the current one.
-    fn roll(&mut self, needed: usize) {
-        if self.segments[self.current].live_records == 0 {
+    fn make_room(&mut self, needed: usize) {
+        if self.room() >= needed {
+            return;
+        }
+        if self.segments[self.current].live == 0 {
             self.retire(self.current);
         }
         let data = match self.spare.pop() {

@@ -1,10 +1,9 @@
 //! Reading spans and resources for policies: one pass each, the first attribute of a key counts.
 
-use std::sync::Arc;
-
 use forebay_otlp::traces::{AnyValueView, KeyValueView, ResourceSpansView, SpanField, SpanView};
 
-use crate::contexts::ResourceFacts;
+use crate::config::PriorityClasses;
+use crate::contexts::{Priority, ResourceFacts};
 use crate::evidence::short;
 use crate::leaf_set::LeafSet;
 use crate::policy::PolicySet;
@@ -117,8 +116,7 @@ pub(crate) fn span<'a>(
 pub(crate) fn resource(
     header: &[u8],
     policies: &PolicySet,
-    rank: impl Fn(&[u8]) -> (u32, Arc<str>),
-    priority_key: &[u8],
+    priorities: &PriorityClasses,
     caches: &mut [MatchCache],
     seen: &mut Seen,
 ) -> ResourceFacts {
@@ -129,8 +127,8 @@ pub(crate) fn resource(
         if key == b"service.name" && facts.service_name.is_none() {
             facts.service_name = text(attribute).map(|name| short(&String::from_utf8_lossy(name)).into());
         }
-        if key == priority_key && facts.priority.is_none() {
-            facts.priority = text(attribute).map(&rank);
+        if key == priorities.key.as_bytes() && facts.priority.is_none() {
+            facts.priority = text(attribute).map(|value| priority(priorities, value));
         }
         if let Some(key) = policies.predicates.find_key(key)
             && seen.first(key)
@@ -140,6 +138,12 @@ pub(crate) fn resource(
         }
     }
     facts
+}
+
+/// What a value of the priority attribute says.
+pub(crate) fn priority(priorities: &PriorityClasses, value: &[u8]) -> Priority {
+    let odd = || Priority::Odd(short(&String::from_utf8_lossy(value)).into());
+    priorities.rank(value).map_or_else(odd, Priority::Ranked)
 }
 
 /// The attributes of the resource in a header of `ResourceSpans`.

@@ -1,5 +1,6 @@
 //! The `tail_sampling` processor's configuration: the collector's keys, and ours.
 
+use crate::patience::{Priority, Retain};
 use crate::processor::TailSampling;
 use forebay_component::{BuildError, BuildProcessor, Consumer, Context, Info, Processor, ProcessorFactory};
 use forebay_config::{ByteSize, Diagnostics, GoDuration, Node, nearest};
@@ -46,12 +47,22 @@ pub(crate) struct Config {
     pub num_shards: usize,
     /// Ours: take a verdict that no later span can change at once.
     pub early_keep: bool,
-    /// Ours: bytes that undecided traces may take in all; 0 is no limit but `num_traces`.
+    /// Ours: bytes that held traces may take in all; 0 is half of the container's or the machine's memory.
     pub memory_limit: ByteSize,
     /// Ours: name the policy that kept a trace on the scopes of its spans; the collector's feature gate `recordpolicy`.
     pub record_policy: bool,
     /// Ours: bytes that recent verdicts and late spans may take, to be asked about; 0 remembers none.
     pub recent_decisions: ByteSize,
+    /// Ours: a trace is complete when no span came for this long; 0 decides after `decision_wait`.
+    pub idle_timeout: GoDuration,
+    /// Ours: with `idle_timeout`, a trace is decided at this age at the latest.
+    pub max_trace_age: Option<GoDuration>,
+    /// Ours: hold dropped traces for a while, in case a late span changes everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain_dropped: Option<Retain>,
+    /// Ours: what yields first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// What decides.
     pub policies: Vec<PolicyConfig>,
 }
@@ -82,6 +93,10 @@ impl Default for Config {
             memory_limit: ByteSize(0),
             record_policy: false,
             recent_decisions: ByteSize(8 << 20),
+            idle_timeout: Duration::ZERO.into(),
+            max_trace_age: None,
+            retain_dropped: None,
+            priority: None,
             policies: Vec::new(),
         }
     }
@@ -90,9 +105,8 @@ impl Default for Config {
 /// Less would remember next to nothing.
 const LEAST_RECENT: u64 = 64 << 10;
 
-/// The attribute that says how much a task matters, and its values from the highest.
-const PRIORITY_KEY: &str = "task.priority";
-const PRIORITY_ORDER: [&str; 4] = ["critical", "high", "normal", "low"];
+/// The age at which a trace is decided although spans still come, when `max_trace_age` is not given.
+const MAX_TRACE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More threads than this are a mistake, not a choice.
 const MOST_SHARDS: usize = 256;
@@ -129,13 +143,58 @@ impl Config {
             sample_on_first_match: self.sample_on_first_match,
             drop_pending_traces_on_shutdown: self.drop_pending_traces_on_shutdown,
             early_keep: self.early_keep,
-            memory_limit: usize::try_from(self.memory_limit.0).ok().filter(|limit| *limit > 0).map(part),
+            memory_limit: Some(part(usize::try_from(self.memory_limit()).unwrap_or(usize::MAX))),
             span_ingest: self.sampling_strategy == SPAN_INGEST,
             maximum_trace_size: Some(self.maximum_trace_size_bytes).filter(|most| *most > 0),
             record_policy: self.record_policy,
             shards,
-            priority_key: PRIORITY_KEY.to_owned(),
-            priority_order: PRIORITY_ORDER.map(str::to_owned).to_vec(),
+            idle_timeout: self.idle_timeout(),
+            max_trace_age: self.max_trace_age(),
+            retain_dropped: self.retain_dropped.as_ref().map(|retain| retain.part(shards)),
+            priority: self.priority.clone().unwrap_or_default().classes(shards, self.priority.is_some()),
+        }
+    }
+
+    /// Bytes that all shards may take.
+    pub fn memory_limit(&self) -> u64 {
+        match self.memory_limit.0 {
+            0 => crate::memory::default_limit(),
+            given => given,
+        }
+    }
+
+    fn idle_timeout(&self) -> Option<Duration> {
+        Some(Duration::from(self.idle_timeout)).filter(|idle| !idle.is_zero())
+    }
+
+    fn max_trace_age(&self) -> Option<Duration> {
+        let idle = self.idle_timeout()?;
+        Some(self.max_trace_age.map_or(MAX_TRACE_AGE.max(idle), Duration::from))
+    }
+
+    /// Refuses patience that cannot be meant.
+    fn check_patience(&self, node: &Node, errors: &mut Diagnostics) {
+        let mut refuse = |key: &str, message: &str| errors.push(node.error_at(&[key], message));
+        match (self.max_trace_age.map(Duration::from), self.idle_timeout()) {
+            (Some(_), None) => {
+                refuse(
+                    "max_trace_age",
+                    "needs idle_timeout: without it a trace is decided after decision_wait",
+                );
+            }
+            (Some(age), Some(idle)) if age < idle => {
+                refuse("max_trace_age", "is shorter than idle_timeout, which then never decides");
+            }
+            _ => {}
+        }
+        if self.retain_dropped.is_some() && self.sampling_strategy == SPAN_INGEST {
+            refuse("retain_dropped", "looks at whole traces: it needs sampling_strategy trace-complete");
+        }
+        if let Some(retain) = &self.retain_dropped {
+            retain.check(node, errors);
+        }
+        if let Some(priority) = &self.priority {
+            priority.check(node, self.memory_limit.0, errors);
         }
     }
 }
@@ -160,6 +219,7 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
             format!("unknown strategy `{}`; supported: {supported}", config.sampling_strategy),
         );
     }
+    config.check_patience(node, &mut errors);
     let policies = match compile(&config.policies) {
         Ok(policies) => policies,
         Err(found) => {

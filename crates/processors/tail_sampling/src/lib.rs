@@ -6,7 +6,9 @@
 mod config;
 mod explain;
 mod log;
+mod memory;
 mod metrics;
+mod patience;
 mod processor;
 mod recent;
 mod router;

@@ -1,8 +1,11 @@
 //! The collector's tail-sampling metrics, and ours.
 
 use forebay_component::{Context, Reason};
-use forebay_sampling::{Decision, LateSpans, PolicySet, PolicyVotes, Sampler, Stats, Verdict};
-use forebay_telemetry::{Counter, Gauge, Histogram, Metrics as Registry};
+use forebay_sampling::{Decision, Evictions, LateSpans, PolicySet, PolicyVotes, Sampler, Stats, Verdict};
+use forebay_telemetry::{Counter, Gauge, Histogram, MetricKind, Metrics as Registry};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Handles of one shard. Shards share the counters; gauges are moved by differences, so that they add up.
 pub(crate) struct Metrics {
@@ -23,12 +26,25 @@ pub(crate) struct Metrics {
     spans_held: Gauge,
     bytes_held: Gauge,
     memory: Gauge,
+    spans_retained: Gauge,
+    bytes_retained: Gauge,
+    oldest: Arc<AtomicU64>,
+    verdict_changes: Counter,
+    evictions: Vec<EvictionCounters>,
+    seen_evictions: Vec<Evictions>,
     global: [Counter; 2],
     late: [Counter; 2],
     policies: Vec<PolicyCounters>,
     seen: Stats,
     seen_recent: usize,
     seen_votes: Vec<PolicyVotes>,
+}
+
+/// What one priority class gave up for want of room.
+struct EvictionCounters {
+    traces: Counter,
+    spans_kept: Counter,
+    spans_dropped: Counter,
 }
 
 /// One policy's counters, by decision.
@@ -45,8 +61,29 @@ const MILLISECONDS: &[f64] = &[
     1e4,
 ];
 
+/// No undecided trace.
+const NOTHING: u64 = u64::MAX;
+
+/// The age of the oldest undecided trace of all shards, as true when it is asked for as when it was last counted.
+pub(crate) fn observe_oldest(context: &Context, shards: &[Metrics], started: Instant) {
+    let oldest: Vec<_> = shards.iter().map(|shard| Arc::clone(&shard.oldest)).collect();
+    let id = context.id.to_string();
+    context.telemetry.metrics.observe(
+        "forebay_tail_sampling_oldest_undecided_age",
+        "Time (in seconds) since the first span of the undecided trace that has waited longest.",
+        MetricKind::Gauge,
+        &[("processor", &id)],
+        move || {
+            let first_seen = oldest.iter().map(|shard| shard.load(Ordering::Relaxed)).min();
+            first_seen
+                .filter(|at| *at != NOTHING)
+                .map_or(0.0, |at| started.elapsed().saturating_sub(Duration::from_nanos(at)).as_secs_f64())
+        },
+    );
+}
+
 impl Metrics {
-    pub fn new(context: &Context, policies: &PolicySet, first: bool) -> Self {
+    pub fn new(context: &Context, policies: &PolicySet, classes: &[String], first: bool) -> Self {
         let id = context.id.to_string();
         let registry = &context.telemetry.metrics;
         let own = [("processor", id.as_str())];
@@ -99,7 +136,44 @@ impl Metrics {
                 ),
             }
         };
+        let evictions = |class: &String| {
+            let spans = |decision| {
+                let labels = [("processor", id.as_str()), ("priority", class), ("decision", decision)];
+                registry.counter(
+                    "forebay_tail_sampling_evicted_spans",
+                    "Number of spans of traces that were decided before their time for want of room.",
+                    &labels,
+                )
+            };
+            EvictionCounters {
+                traces: registry.counter(
+                    "forebay_tail_sampling_evicted_traces",
+                    "Number of traces that were decided before their time for want of room.",
+                    &[("processor", &id), ("priority", class)],
+                ),
+                spans_kept: spans("sampled"),
+                spans_dropped: spans("not_sampled"),
+            }
+        };
         let made = Self {
+            evictions: classes.iter().map(evictions).collect(),
+            seen_evictions: vec![Evictions::default(); classes.len()],
+            spans_retained: registry.gauge(
+                "forebay_tail_sampling_retained_spans",
+                "Spans of dropped traces that are held in case a late span turns the verdict.",
+                &own,
+            ),
+            bytes_retained: registry.gauge(
+                "forebay_tail_sampling_retained_bytes",
+                "Bytes on the wire of spans of dropped traces that are held in case a late span turns the verdict.",
+                &own,
+            ),
+            oldest: Arc::new(AtomicU64::new(NOTHING)),
+            verdict_changes: registry.counter(
+                "forebay_tail_sampling_verdict_changes",
+                "Number of dropped traces that late spans brought back.",
+                &own,
+            ),
             incoming: registry.counter(
                 "otelcol_processor_incoming_items",
                 "Number of items passed to the processor.",
@@ -207,7 +281,9 @@ impl Metrics {
     }
 
     pub fn late(&self, late: &LateSpans) {
-        self.late[usize::from(late.verdict == Verdict::Kept)].inc_by(late.spans);
+        if !late.retained {
+            self.late[usize::from(late.verdict == Verdict::Kept)].inc_by(late.spans);
+        }
         if !late.streamed {
             self.late_age.observe(late.age.as_secs_f64());
         }
@@ -240,6 +316,18 @@ impl Metrics {
         self.spans_held.add(step(now.spans_held, before.spans_held));
         self.bytes_held.add(step(now.bytes_held, before.bytes_held));
         self.memory.add(step(now.memory as u64, before.memory as u64));
+        self.spans_retained.add(step(now.spans_retained, before.spans_retained));
+        self.bytes_retained.add(step(now.bytes_retained, before.bytes_retained));
+        let oldest = now.oldest_first_seen.and_then(|at| u64::try_from(at.as_nanos()).ok());
+        self.oldest.store(oldest.unwrap_or(NOTHING), Ordering::Relaxed);
+        self.verdict_changes.inc_by(now.verdict_changes - before.verdict_changes);
+        let evicted = sampler.evictions();
+        for ((counters, now), before) in self.evictions.iter().zip(evicted).zip(&mut self.seen_evictions) {
+            counters.traces.inc_by(now.traces - before.traces);
+            counters.spans_kept.inc_by(now.spans_kept - before.spans_kept);
+            counters.spans_dropped.inc_by(now.spans_dropped - before.spans_dropped);
+            *before = *now;
+        }
         self.seen = now;
         for ((counters, now), before) in self.policies.iter().zip(sampler.votes()).zip(&mut self.seen_votes) {
             counters.sampled.inc_by(now.sampled - before.sampled);

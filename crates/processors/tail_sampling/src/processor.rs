@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::explain::{ShardView, Source, unix_nanos};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, observe_oldest};
 use crate::recent::Recent;
 use crate::router::Router;
 use crate::shard::{Control, Worker};
@@ -42,18 +42,24 @@ impl TailSampling {
         let mut entrances = Vec::with_capacity(count);
         let mut shards = Vec::with_capacity(count);
         let mut views = Vec::with_capacity(count);
-        for index in 0..count {
+        let settings = config.sampler(count);
+        tracing::debug!(bytes = config.memory_limit(), shards = count, "tail_sampling: memory limit");
+        let metrics: Vec<_> = (0..count)
+            .map(|index| Metrics::new(context, &policies, &settings.priority.order, index == 0))
+            .collect();
+        observe_oldest(context, &metrics, clock);
+        for (index, metrics) in metrics.into_iter().enumerate() {
             let (entrance, input) = bounded(ENTRANCE);
             let (asked, control) = crossbeam_channel::bounded(CONTROL);
             let recent = Arc::new(Recent::new(config.recent(count), Arc::clone(&policies)));
             views.push(ShardView { recent: Arc::clone(&recent), control: asked.clone() });
             let worker = Worker {
-                sampler: Sampler::new(config.sampler(count), Arc::clone(&policies), seed),
+                sampler: Sampler::new(settings.clone(), Arc::clone(&policies), seed),
                 shard: (count > 1).then_some(Shard { index, count }),
                 input,
                 control,
                 next: Arc::clone(next),
-                metrics: Metrics::new(context, &policies, index == 0),
+                metrics,
                 recent,
                 started: clock,
                 deadline: None,

@@ -48,18 +48,27 @@ fn condition(text: &str, (number, scope, span): &HeldSpan, event: Option<&span::
 /// Numbers of resource and scope, and the span.
 pub(crate) type HeldSpan = (usize, usize, Span);
 
+#[derive(Clone, Default)]
 struct NaiveTrace {
     id: Vec<u8>,
+    /// In the order in which traces came.
+    number: usize,
     first_seen: u64,
-    /// Deadline, and a count of roots: they are due in the order they came.
-    root_due: Option<(u64, usize)>,
+    last_seen: u64,
+    has_root: bool,
+    /// Parents that were missing when the root was due.
+    open: Vec<Vec<u8>>,
+    rank: Option<usize>,
+    touched: bool,
+    /// Dropped, and held until then.
+    retained: Option<u64>,
     spans: Vec<HeldSpan>,
     /// The number of the batch that each span came in.
     batches: Vec<usize>,
     /// All spans, also those that are not in this part of the trace.
     count: usize,
     /// With `span_ingest`: a batch is to be evaluated, what that came to, and who would keep the trace.
-    open: bool,
+    batch_open: bool,
     outcome: Option<(Verdict, Option<String>)>,
     keep: Option<String>,
 }
@@ -75,8 +84,15 @@ pub(crate) struct Naive {
     policies: Vec<PolicyConfig>,
     config: SamplerConfig,
     pub(crate) now: u64,
-    roots: usize,
+    /// Deadlines of traces whose roots have come, in the order in which they were set.
+    roots: Vec<(u64, usize)>,
+    /// Undecided and retained traces as they came.
     held: Vec<NaiveTrace>,
+    /// Undecided and retained traces by class, in the order in which they yield.
+    queues: [Vec<Vec<Vec<u8>>>; 2],
+    /// Ids in the order in which they were dropped and retained.
+    retained_order: Vec<usize>,
+    numbers: usize,
     /// Most recently used last.
     remembered: [VecDeque<Vec<u8>>; 2],
     pub(crate) decisions: Vec<NaiveDecision>,
@@ -90,9 +106,12 @@ impl Naive {
     pub(crate) fn new(policies: Vec<PolicyConfig>, config: SamplerConfig) -> Self {
         Self {
             policies,
+            queues: std::array::from_fn(|_| vec![Vec::new(); config.priority.order.len()]),
             config,
             now: 0,
-            roots: 0,
+            roots: Vec::new(),
+            retained_order: Vec::new(),
+            numbers: 0,
             held: Vec::new(),
             remembered: Default::default(),
             decisions: Vec::new(),
@@ -104,8 +123,119 @@ impl Naive {
     }
 
     pub(crate) fn flush(&mut self) {
+        while let Some(at) = self.held.iter().position(|trace| trace.retained.is_none()) {
+            self.decide(at, Trigger::Shutdown);
+        }
         while !self.held.is_empty() {
-            self.decide(0, Trigger::Shutdown);
+            self.release_least();
+        }
+    }
+
+    fn class(&self, trace: &NaiveTrace) -> usize {
+        trace.rank.unwrap_or(self.config.priority.unset)
+    }
+
+    fn bytes(trace: &NaiveTrace) -> u64 {
+        trace.spans.iter().map(|(_, _, span)| span.encoded_len() as u64).sum()
+    }
+
+    fn dequeue(&mut self, id: &[u8]) {
+        for queue in self.queues.iter_mut().flatten() {
+            queue.retain(|other| other != id);
+        }
+    }
+
+    fn enqueue(&mut self, at: usize) {
+        let trace = &self.held[at];
+        let (state, class, id) = (usize::from(trace.retained.is_some()), self.class(trace), trace.id.clone());
+        self.queues[state][class].push(id);
+    }
+
+    fn remove(&mut self, at: usize) -> NaiveTrace {
+        let trace = self.held.remove(at);
+        self.dequeue(&trace.id);
+        trace
+    }
+
+    fn raise_priority(&mut self, at: usize, value: &str) {
+        let Some(rank) = self.config.priority.order.iter().position(|known| known == value) else { return };
+        let trace = &mut self.held[at];
+        if trace.rank.is_some_and(|before| before <= rank) {
+            return;
+        }
+        let (before, after) = (trace.rank.unwrap_or(self.config.priority.unset), rank);
+        trace.rank = Some(rank);
+        if before != after {
+            let id = trace.id.clone();
+            self.dequeue(&id);
+            self.enqueue(at);
+        }
+    }
+
+    /// The first of a class to yield: those that spans came for go to the end once.
+    fn first_to_yield(&mut self, state: usize, class: usize) -> Option<usize> {
+        loop {
+            let id = self.queues[state][class].first()?.clone();
+            let at = self.held.iter().position(|trace| trace.id == id).unwrap();
+            if !std::mem::take(&mut self.held[at].touched) {
+                return Some(at);
+            }
+            self.queues[state][class].rotate_left(1);
+        }
+    }
+
+    fn evict(&mut self, trigger: Trigger) {
+        let holds = |class: usize| -> u64 {
+            let traces =
+                self.held.iter().filter(|trace| trace.retained.is_none() && self.class(trace) == class);
+            traces.map(Self::bytes).sum()
+        };
+        let floor = |class: usize| self.config.priority.floors.get(class).copied().unwrap_or(0);
+        let classes: Vec<usize> =
+            (0..self.queues[0].len()).rev().filter(|&class| !self.queues[0][class].is_empty()).collect();
+        let above = classes.iter().copied().find(|&class| holds(class) > floor(class));
+        let at = self.first_to_yield(0, above.unwrap_or(classes[0])).unwrap();
+        self.decide(at, trigger);
+    }
+
+    /// Lets go of the retained trace that matters least.
+    fn release_least(&mut self) {
+        let at = (0..self.queues[1].len()).rev().find_map(|class| self.first_to_yield(1, class)).unwrap();
+        self.release(at);
+    }
+
+    fn release(&mut self, at: usize) {
+        let trace = self.remove(at);
+        self.remember(&trace, Verdict::Dropped);
+    }
+
+    fn fit_retained(&mut self) {
+        let Some(retain) = self.config.retain_dropped else { return };
+        let bytes = |held: &[NaiveTrace]| -> u64 {
+            held.iter().filter(|trace| trace.retained.is_some()).map(Self::bytes).sum()
+        };
+        while bytes(&self.held) > retain.bytes {
+            self.release_least();
+        }
+    }
+
+    /// Parents that are named and have not come.
+    fn open_parents(trace: &NaiveTrace) -> Vec<Vec<u8>> {
+        let named = trace.spans.iter().map(|(_, _, span)| &span.parent_span_id);
+        let has_come = |id: &Vec<u8>| trace.spans.iter().any(|(_, _, span)| span.span_id == *id);
+        named.filter(|id| !id.is_empty() && !has_come(id)).cloned().collect()
+    }
+
+    /// The spans that make up the last run have come for a retained trace.
+    fn reconsider(&mut self, at: usize) {
+        let (now, buckets, trace) = (self.now, &mut self.buckets, &self.held[at]);
+        let (drops, keeps): (Vec<_>, Vec<_>) =
+            self.policies.iter().partition(|policy| policy.r#type == "drop");
+        let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, trace, now, buckets);
+        let dropped = drops.iter().find(&mut matches).map(|policy| (Verdict::Dropped, policy.name.clone()));
+        let kept = || keeps.iter().find(matches).map(|policy| (Verdict::Kept, policy.name.clone()));
+        if let Some((verdict, policy)) = dropped.or_else(kept) {
+            self.conclude(at, verdict, Some(policy), Trigger::LateSpans);
         }
     }
 
@@ -296,18 +426,15 @@ impl Naive {
     /// Evaluates the open batch of a trace by itself.
     fn evaluate_batch(&mut self, at: usize) {
         let (now, buckets, trace) = (self.now, &mut self.buckets, &mut self.held[at]);
-        if !std::mem::take(&mut trace.open) {
+        if !std::mem::take(&mut trace.batch_open) {
             return;
         }
         let last = *trace.batches.last().unwrap();
         let from = trace.batches.iter().position(|batch| *batch == last).unwrap();
         let part = NaiveTrace {
-            id: trace.id.clone(),
             spans: trace.spans[from..].to_vec(),
             batches: trace.batches[from..].to_vec(),
-            outcome: None,
-            keep: None,
-            ..*trace
+            ..trace.clone()
         };
         let (drops, keeps): (Vec<_>, Vec<_>) =
             self.policies.iter().partition(|policy| policy.r#type == "drop");
@@ -338,20 +465,20 @@ impl Naive {
     fn decide(&mut self, at: usize, trigger: Trigger) {
         if self.config.span_ingest && trigger != Trigger::TooLarge {
             self.evaluate_batch(at);
-            let trace = self.held.remove(at);
+            let trace = &self.held[at];
             let pending = trace
                 .keep
                 .as_ref()
                 .map_or((Verdict::Dropped, None), |name| (Verdict::Kept, Some(name.clone())));
             let (verdict, policy) = trace.outcome.clone().unwrap_or(pending);
-            return self.conclude(trace, verdict, policy, trigger);
+            return self.conclude(at, verdict, policy, trigger);
         }
-        let trace = self.held.remove(at);
+        let trace = &self.held[at];
         let (now, buckets) = (self.now, &mut self.buckets);
         let most = if self.config.sample_on_first_match { 1 } else { usize::MAX };
         let (drops, keeps): (Vec<_>, Vec<_>) =
             self.policies.iter().partition(|policy| policy.r#type == "drop");
-        let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, &trace, now, buckets);
+        let mut matches = |policy: &&&PolicyConfig| Self::matches(policy, trace, now, buckets);
         let dropping = (trigger != Trigger::TooLarge).then(|| drops.iter().find(&mut matches));
         let (verdict, policy) = match dropping {
             None => (Verdict::Dropped, None),
@@ -362,17 +489,38 @@ impl Naive {
                 None => (Verdict::Dropped, None),
             },
         };
-        self.conclude(trace, verdict, policy, trigger);
+        self.conclude(at, verdict, policy, trigger);
     }
 
-    fn conclude(&mut self, trace: NaiveTrace, verdict: Verdict, policy: Option<String>, trigger: Trigger) {
-        self.decisions.push((trace.id.clone(), verdict, policy, trace.spans.len(), trigger));
+    fn conclude(&mut self, at: usize, verdict: Verdict, policy: Option<String>, trigger: Trigger) {
+        let trace = &self.held[at];
+        self.decisions.push((trace.id.clone(), verdict, policy.clone(), trace.spans.len(), trigger));
+        let (id, was_retained) = (trace.id.clone(), trace.retained.is_some());
+        let may_turn = verdict == Verdict::Dropped
+            && policy.is_none()
+            && !matches!(trigger, Trigger::Shutdown | Trigger::TooLarge)
+            && !was_retained;
+        let bytes = Self::bytes(trace);
+        if let Some(retain) = self.config.retain_dropped.filter(|retain| may_turn && bytes <= retain.bytes) {
+            self.dequeue(&id);
+            let trace = &mut self.held[at];
+            trace.retained = Some(self.now + crate::sampler::nanos(retain.time));
+            trace.touched = false;
+            self.enqueue(at);
+            self.retained_order.push(self.held[at].number);
+            return self.fit_retained();
+        }
+        let trace = self.remove(at);
+        self.remember(&trace, verdict);
         if verdict == Verdict::Kept {
             self.sent.extend(trace.spans);
         }
+    }
+
+    fn remember(&mut self, trace: &NaiveTrace, verdict: Verdict) {
         let (sampled, not_sampled) = (self.config.sampled_cache_size, self.config.non_sampled_cache_size);
         let (list, size) = if verdict == Verdict::Kept { (0, sampled) } else { (1, not_sampled) };
-        self.remembered[list].push_back(trace.id);
+        self.remembered[list].push_back(trace.id.clone());
         if self.remembered[list].len() > size {
             self.remembered[list].pop_front();
         }
@@ -393,6 +541,9 @@ impl Naive {
                 ids.push(span.2.trace_id.clone());
             }
             let id = &span.2.trace_id;
+            let same_run = |other: &HeldSpan| (other.0, other.1, &other.2.trace_id) == (span.0, span.1, id);
+            let begins = !number.checked_sub(1).is_some_and(|before| same_run(&spans[before]));
+            let ends = !spans.get(number + 1).is_some_and(same_run);
             let known = self.remembered.iter().position(|list| list.contains(id));
             if let Some(list) = known {
                 self.remembered[list].retain(|other| other != id);
@@ -402,40 +553,60 @@ impl Naive {
                 }
                 continue;
             }
-            if !self.held.iter().any(|trace| trace.id == *id) {
-                if self.held.len() == self.config.num_traces {
-                    self.decide(0, Trigger::EvictedNumTraces);
+            let is_new = !self.held.iter().any(|trace| trace.id == *id);
+            if is_new {
+                let undecided = self.held.iter().filter(|trace| trace.retained.is_none()).count();
+                if undecided == self.config.num_traces {
+                    self.evict(Trigger::EvictedNumTraces);
                 }
                 let (id, first_seen) = (id.clone(), self.now);
-                self.held.push(NaiveTrace {
-                    id,
-                    first_seen,
-                    root_due: None,
-                    spans: Vec::new(),
-                    batches: Vec::new(),
-                    count: 0,
-                    open: false,
-                    outcome: None,
-                    keep: None,
-                });
+                self.numbers += 1;
+                let number = self.numbers;
+                self.held.push(NaiveTrace { id, number, first_seen, ..NaiveTrace::default() });
+                self.enqueue(self.held.len() - 1);
             }
-            let (now, wait) = (self.now, self.config.decision_wait_after_root_received);
-            let trace = self.held.iter_mut().find(|trace| trace.id == *id).unwrap();
+            let at = self.held.iter().position(|trace| trace.id == *id).unwrap();
+            if begins {
+                self.held[at].last_seen = self.now;
+                self.held[at].touched = self.config.idle_timeout.is_some() && !is_new;
+                let key = self.config.priority.key.clone();
+                for (name, value) in resource(span.0) {
+                    if let (true, Value::StringValue(value)) = (name == key, value) {
+                        self.raise_priority(at, &value);
+                    }
+                }
+            }
+            let of_span =
+                span.2.attributes.iter().find(|attribute| attribute.key == self.config.priority.key);
+            if let Some(Value::StringValue(value)) =
+                of_span.and_then(|attribute| attribute.value.clone()?.value)
+            {
+                self.raise_priority(at, &value);
+            }
+            let trace = &mut self.held[at];
             trace.spans.push(span.clone());
             trace.batches.push(self.batches);
             trace.count += 1;
-            trace.open = true;
-            if let (true, Some(wait)) = (span.2.parent_span_id.is_empty(), wait) {
-                self.roots += 1;
-                trace.root_due.get_or_insert((now + crate::sampler::nanos(wait), self.roots));
+            trace.batch_open = true;
+            let is_root = span.2.parent_span_id.is_empty();
+            let is_first_root = is_root && !trace.has_root;
+            trace.has_root |= is_root;
+            let waited = trace.open.len();
+            trace.open.retain(|open| *open != span.2.span_id);
+            let closed_last = waited > 0 && trace.open.is_empty();
+            if let (true, Some(wait)) =
+                (is_first_root || closed_last, self.config.decision_wait_after_root_received)
+            {
+                self.roots.push((self.now + crate::sampler::nanos(wait), self.held[at].number));
             }
-            // Checked where the sampler does: after neighbouring spans of one trace.
-            let ends = spans
-                .get(number + 1)
-                .is_none_or(|next| (next.0, next.1, &next.2.trace_id) != (span.0, span.1, &span.2.trace_id));
-            let most = self.config.maximum_trace_size.filter(|_| ends);
-            let is_too_large = most.is_some_and(|most| Self::size(trace, false) > most as i64);
-            if let Some(at) = self.held.iter().position(|trace| is_too_large && trace.id == *id) {
+            if !ends {
+                continue;
+            }
+            let most = self.config.maximum_trace_size;
+            if self.held[at].retained.is_some() {
+                self.reconsider(at);
+                self.fit_retained();
+            } else if most.is_some_and(|most| Self::size(&self.held[at], false) > most as i64) {
                 self.decide(at, Trigger::TooLarge);
             }
         }
@@ -445,22 +616,54 @@ impl Naive {
     }
 
     pub(crate) fn tick(&mut self) {
-        loop {
-            let now = self.now;
-            let rooted = self
-                .held
-                .iter()
-                .enumerate()
-                .filter(|(_, trace)| trace.root_due.is_some_and(|(due, _)| due <= now));
-            let rooted = rooted.min_by_key(|(_, trace)| trace.root_due).map(|(at, _)| at);
-            let wait = crate::sampler::nanos(self.config.decision_wait);
-            match (rooted, self.held.first()) {
-                (Some(at), _) => self.decide(at, Trigger::RootReceived),
-                (None, Some(oldest)) if oldest.first_seen + wait <= now => {
-                    self.decide(0, Trigger::DecisionWait)
-                }
-                _ => break,
+        while self.release_expired() || self.decide_due() {}
+    }
+
+    fn release_expired(&mut self) -> bool {
+        let now = self.now;
+        let expired = |number: &usize| {
+            let at =
+                self.held.iter().position(|trace| trace.number == *number && trace.retained.is_some())?;
+            self.held[at].retained.is_some_and(|until| until <= now).then_some(at)
+        };
+        let found = self.retained_order.iter().find_map(expired);
+        found.is_some_and(|at| {
+            self.release(at);
+            true
+        })
+    }
+
+    fn decide_due(&mut self) -> bool {
+        let now = self.now;
+        let nanos = crate::sampler::nanos;
+        let wait = nanos(self.config.decision_wait);
+        let idle = self.config.idle_timeout.map(nanos);
+        while let Some(found) = self.roots.iter().position(|(due, _)| *due <= now) {
+            let (_, number) = self.roots.remove(found);
+            let undecided = |trace: &NaiveTrace| trace.number == number && trace.retained.is_none();
+            let Some(at) = self.held.iter().position(undecided) else { continue };
+            let open = if idle.is_some() { Self::open_parents(&self.held[at]) } else { Vec::new() };
+            if open.is_empty() {
+                self.decide(at, Trigger::RootReceived);
+                return true;
             }
+            self.held[at].open = open;
         }
+        let undecided = || self.held.iter().enumerate().filter(|(_, trace)| trace.retained.is_none());
+        let (most, trigger) = match idle {
+            None => (wait, Trigger::DecisionWait),
+            Some(_) => (self.config.max_trace_age.map_or(u64::MAX, nanos), Trigger::MaxTraceAge),
+        };
+        let aged = undecided().find(|(_, trace)| trace.first_seen.saturating_add(most) <= now);
+        if let Some((at, _)) = aged {
+            self.decide(at, trigger);
+            return true;
+        }
+        let Some(idle) = idle else { return false };
+        let due = |trace: &NaiveTrace| (trace.first_seen + wait).max(trace.last_seen + idle);
+        let quiet = undecided().filter(|(_, trace)| due(trace) <= now).min_by_key(|(_, trace)| due(trace));
+        let Some((at, _)) = quiet else { return false };
+        self.decide(at, Trigger::Idle);
+        true
     }
 }

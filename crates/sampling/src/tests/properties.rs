@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::model::{HeldSpan, Naive, resource};
 use super::support::*;
-use crate::{SamplerConfig, Verdict};
+use crate::{PriorityClasses, RetainDropped, SamplerConfig, Verdict};
 
 /// Policies that between them use every type and combinator.
 const POLICIES: [&str; 13] = [
@@ -112,6 +112,7 @@ struct Sketch {
     state: usize,
     /// The attribute of an event `retry`.
     left: Option<i64>,
+    parent: u64,
 }
 
 /// Trace states: mostly none, two that match something, one that is invalid.
@@ -125,7 +126,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let size = (0..50_u64, 0..30_u64, prop_oneof![9 => 0..200_usize, 1 => 30_000..90_000_usize]);
     let left = prop::option::weighted(0.2, 0..4_i64);
     let context = (prop_oneof![8 => Just(0), 1 => Just(1), 1 => 0x100..0x104_u32], 0..STATES.len(), left);
-    (place, values, size, context).prop_map(|(place, values, size, context)| {
+    (place, values, size, context, 0..40_u64).prop_map(|(place, values, size, context, parent)| {
         let (trace, resource, scope, is_root) = place;
         let (p, n, f, status) = values;
         let (start_ms, length_ms, padding) = size;
@@ -145,6 +146,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
             flags,
             state,
             left,
+            parent,
         }
     })
 }
@@ -166,6 +168,9 @@ fn event() -> impl Strategy<Value = Event> {
 fn build(sketch: &Sketch, number: u64) -> Span {
     let mut span = if sketch.is_root { root(sketch.trace) } else { span(sketch.trace, 0) };
     span.span_id = (number + 1).to_be_bytes().to_vec();
+    if !sketch.is_root {
+        span.parent_span_id = (sketch.parent + 1).to_be_bytes().to_vec();
+    }
     span = timed(with_status(span, sketch.status), sketch.start_ms, sketch.start_ms + sketch.length_ms);
     (span.flags, span.trace_state) = (sketch.flags, STATES[sketch.state].to_owned());
     if let Some(value) = TEXTS[sketch.p] {
@@ -257,6 +262,14 @@ fn decisions(driver: &Driver) -> Vec<super::model::NaiveDecision> {
     decided.collect()
 }
 
+/// The policies that say the same of a trace whenever they are asked.
+fn without_limits() -> Vec<&'static str> {
+    POLICIES
+        .into_iter()
+        .filter(|policies| !policies.contains("limiting") && !policies.contains("composite"))
+        .collect()
+}
+
 /// The policies that can vote on a part of a trace, and some more.
 fn by_batch() -> Vec<&'static str> {
     let more = [
@@ -337,6 +350,49 @@ proptest! {
         expected.sort();
         prop_assert!(sent(&driver) == expected, "other spans were sent on");
         prop_assert_eq!(driver.sampler.stats().spans_held, 0);
+    }
+
+    /// The same with traces that are complete when they are quiet, classes that yield, and drops that may turn.
+    #[test]
+    fn patience_agrees_with_the_naive_sampler(
+        policies in prop::sample::select(without_limits()),
+        events in prop::collection::vec(event(), 1..40),
+        num_traces in 1..6_usize,
+        caches in (1..4_usize, 1..4_usize),
+        after_root in prop::option::of(0..9_000_u64),
+        times in (0..6_000_u64, 500..12_000_u64, prop::option::of(1_000..30_000_u64)),
+        is_patient in prop::bool::weighted(0.8),
+        retain in prop::option::of((0..20_000_u64, 100..5_000_u64)),
+        unset in 0..3_usize,
+        floor in 0..2_000_u64,
+    ) {
+        let (wait, idle, age) = times;
+        let config = SamplerConfig {
+            decision_wait: if is_patient { Duration::from_millis(wait) } else { 10 * SECOND },
+            decision_wait_after_root_received: after_root.map(Duration::from_millis),
+            idle_timeout: is_patient.then(|| Duration::from_millis(idle)),
+            max_trace_age: age.map(Duration::from_millis),
+            num_traces,
+            sampled_cache_size: caches.0,
+            non_sampled_cache_size: caches.1,
+            early_keep: false,
+            retain_dropped: retain.map(|(time, bytes)| RetainDropped { time: Duration::from_millis(time), bytes }),
+            priority: PriorityClasses {
+                key: "p".to_owned(),
+                order: ["a", "b", "c"].map(str::to_owned).to_vec(),
+                unset,
+                floors: vec![0, 0, floor],
+                ..PriorityClasses::default()
+            },
+            ..SamplerConfig::default()
+        };
+        let (driver, naive) = run(policies, config, &events);
+        prop_assert_eq!(&decisions(&driver), &naive.decisions);
+        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
+        expected.sort();
+        prop_assert!(sent(&driver) == expected, "other spans were sent on");
+        let stats = driver.sampler.stats();
+        prop_assert_eq!((stats.spans_held, stats.spans_retained), (0, 0));
     }
 
     /// With room for all, keeping early keeps the same traces, and each span of them once.

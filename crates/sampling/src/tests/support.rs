@@ -174,7 +174,10 @@ impl Driver {
             }
         }
         let stats = self.sampler.stats();
-        assert_eq!(stats.spans_accepted, stats.spans_kept + stats.spans_dropped + stats.spans_held);
+        let held = stats.spans_held + stats.spans_retained;
+        assert_eq!(stats.spans_accepted, stats.spans_kept + stats.spans_dropped + held);
+        let held = (stats.traces_held + stats.traces_retained) as u64;
+        assert_eq!(stats.traces_new, stats.traces_kept + stats.traces_dropped + held);
     }
 
     /// Span ids sent on so far, by trace.
