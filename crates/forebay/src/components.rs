@@ -9,6 +9,7 @@ pub const COMPONENTS: Components = Components {
     exporters: &[
         &forebay_exporter_debug::DEBUG,
         &forebay_exporter_debug::NOP,
+        &forebay_exporter_file::FACTORY,
         &forebay_exporter_otlp::GRPC,
         &forebay_exporter_otlp::HTTP,
         &forebay_exporter_zipkin::FACTORY,
