@@ -19,13 +19,25 @@ const POLICIES: &str = r#"[
     {"name": "slow", "type": "latency", "latency": {"threshold_ms": 5000}},
     {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 5}}]"#;
 
+/// The first two as conditions, which look at each span by itself.
+const CONDITIONS: &str = r#"[
+    {"name": "important", "type": "ottl_condition", "ottl_condition": {"span": [
+        "attributes[\"task.priority\"] == \"critical\" or attributes[\"task.priority\"] == \"high\""]}},
+    {"name": "errors", "type": "ottl_condition", "ottl_condition": {"span": ["status.code == STATUS_CODE_ERROR"]}},
+    {"name": "slow", "type": "latency", "latency": {"threshold_ms": 5000}},
+    {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 5}}]"#;
+
 const SPANS_PER_TRACE: u64 = 10;
 const SPANS_PER_REQUEST: u64 = 100;
 
 fn main() {
-    for (name, interleaved) in [("traces together", false), ("traces interleaved", true)] {
+    for (name, interleaved, policies) in [
+        ("traces together", false, POLICIES),
+        ("traces interleaved", true, POLICIES),
+        ("traces interleaved, conditions", true, CONDITIONS),
+    ] {
         let requests: Vec<Vec<u8>> = (0..10_000).map(|number| request(number, interleaved)).collect();
-        let rounds: Vec<Round> = (0..ROUNDS).map(|_| run(&requests)).collect();
+        let rounds: Vec<Round> = (0..ROUNDS).map(|_| run(&requests, policies)).collect();
         let best = rounds.iter().min_by(|a, b| a.nanos.total_cmp(&b.nanos)).unwrap();
         println!(
             "{name}: {:.0} ns/span, {:.1} MB kept; {} held spans of {} B take {:.3} x their size",
@@ -44,8 +56,8 @@ struct Round {
     held_ratio: f64,
 }
 
-fn run(requests: &[Vec<u8>]) -> Round {
-    let policies = Arc::new(compile(&serde_json::from_str::<Vec<_>>(POLICIES).unwrap()).unwrap());
+fn run(requests: &[Vec<u8>], policies: &str) -> Round {
+    let policies = Arc::new(compile(&serde_json::from_str::<Vec<_>>(policies).unwrap()).unwrap());
     let config = SamplerConfig { num_traces: 1 << 20, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(config, policies, 1);
     let mut out = Vec::new();

@@ -1,8 +1,11 @@
 //! Each policy type and the effect of each of its keys.
 
-use opentelemetry_proto::tonic::trace::v1::{Span, span::Event};
+use forebay_otlp::traces::SpanView;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::Event};
+use prost::Message;
 
 use super::support::*;
+use crate::leaf_set::LeafSet;
 use crate::probabilistic::{Share, fnv1a, threshold};
 use crate::{Reason, Verdict};
 
@@ -271,6 +274,47 @@ fn ottl_condition_matches_any_condition_on_any_span_or_event() {
     assert_eq!((&*evidence.key, &*evidence.value), ("ottl_condition", "attributes[\"n\"] > 3"));
     let said = verdict(&policies(&format!("[{policy}]")), &[], vec![eventful(1, "oops")]);
     assert_eq!(said.evidence.unwrap().value, "name == \"oops\" and span.name == \"step 1\"");
+}
+
+#[test]
+fn a_condition_takes_no_memory_and_is_settled_by_its_first_match() {
+    let policy = condition(
+        r#""error_mode": "ignore", "span": ["HasPrefix(attributes[\"k\"], \"x\")", "attributes[\"n\"] > 3",
+            "resource.attributes[\"service.name\"] == \"tool\" and IsMatch(name, \"^s.*9$\")"],
+           "spanevent": ["name == \"oops\""]"#,
+    );
+    let set = crate::compile(&policies(&format!("[{policy}]"))).unwrap();
+    let mut contexts = crate::contexts::Contexts::new(1);
+    let group = resource_spans(&[("service.name", text("tool"))], "sdk", Vec::new());
+    let headers = [
+        ResourceSpans { scope_spans: Vec::new(), ..group.clone() }.encode_to_vec(),
+        group.scope_spans[0].encode_to_vec(),
+    ];
+    let resource = contexts.hold_resource(&headers[0], Default::default);
+    let scope = contexts.hold_scope(resource, &headers[1]);
+    let spans =
+        [eventful(0, "fine"), with(span(1, 1), "n", Value::IntValue(4))].map(|span| span.encode_to_vec());
+    let (mut matched, mut errors) = (LeafSet::default(), None);
+    let mut eval = |span: &[u8], known: &LeafSet| {
+        let span = SpanView::new(span);
+        matched.clear();
+        let at = contexts.span_scope(scope, span);
+        set.predicates.eval_conditions(&at, span, known, &mut matched, &mut errors);
+        matched.contains(0)
+    };
+    // A pattern takes its scratch space on a thread's first use, and the report its text on the first error.
+    let none = LeafSet::default();
+    assert!(!eval(&spans[0], &none));
+    let info = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            assert!(!eval(&spans[0], &none) && eval(&spans[1], &none));
+        }
+    });
+    assert_eq!(info.count_total, 0);
+    let mut known = LeafSet::default();
+    known.insert(0);
+    assert!(!eval(&spans[1], &known));
+    assert_eq!(errors.map(|errors: crate::ConditionErrors| errors.count), Some(2_001));
 }
 
 /// The votes of policies on one trace, asked after its spans came one by one: a letter each for sampled, not sampled,
