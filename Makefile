@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e parity bench
+.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e bench bench-instructions
 
 INSTALL := tests/backends/install.sh
 STEP = @printf '\n=== %s\n'
@@ -20,7 +20,7 @@ demo-backends: ## the same in front of a real Jaeger and Zipkin (installed on fi
 	cargo build --release -p forebay
 	@tests/backends/demo.sh backends
 
-test: test-deps lint test-rust test-deploy test-e2e ## install what the tests need (cached), then lint and run every test
+test: test-deps lint test-rust test-deploy test-e2e bench-instructions ## install what the tests need (cached), then lint and run every test
 	$(STEP) 'all tests passed'
 
 test-deps: ## install the real backends, the Python SDK, Chromium and kubeconform (pinned, cached outside the repository)
@@ -50,8 +50,11 @@ test-e2e: target/debug/forebay ## end to end: real SDK, real backends, real proc
 	$(STEP) 'end to end'
 	@. tests/backends/versions.sh && cd tests/e2e && "$$(tool_dir python)/bin/python" -m pytest $(PYTEST_ARGS)
 
-parity: target/debug/forebay ## tail_sampling beside the Go collector that OTELCOL_BIN names (docs/parity.md)
-	cargo run --locked -p forebay-parity -- $(PARITY_ARGS)
-
 bench: ## CPU and memory per million spans, beside the Go collector where OTELCOL_BIN names one
 	cargo run --release -p forebay-bench -- $(BENCH_ARGS)
+
+bench-instructions: ## count the hot paths' instructions (callgrind) and fail when one grew by more than 5 %; RECORD=1 records
+	$(STEP) 'instructions of the hot paths'
+	@$(INSTALL) valgrind
+	@. tests/backends/versions.sh && use_valgrind && cargo test --workspace --locked --config benches/instructions/profile.toml \
+		--bench instructions -- check $(if $(RECORD),--record)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests and `make demo-backends` need: pinned, once, outside the repository.
-# usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas ...
+# usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind ...
 # Each goes to ${XDG_CACHE_HOME:-~/.cache}/forebay-testkit/NAME-VERSION and is skipped when already there;
 # a lock per tool and a rename at the end make parallel and interrupted runs harmless.
 set -euo pipefail
@@ -78,11 +78,37 @@ install_chromium() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 }
 
-[ $# -gt 0 ] || die "usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas ..."
+install_valgrind() {
+    if [ -n "${VALGRIND:-}" ] || command -v valgrind >/dev/null; then say "valgrind: ${VALGRIND:-$(command -v valgrind)} is there"; return; fi
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+        die "valgrind: not found; install it and have 'valgrind' on PATH, or set VALGRIND"
+    once valgrind "$(tool_dir valgrind)"
+}
+
+# The distribution's package, unpacked rather than installed: that needs no root.
+build_valgrind() {
+    local apt=$1/apt
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+    (
+        cd "$apt"
+        # Package lists of our own where the system has none.
+        apt-get download -qq valgrind 2>/dev/null || {
+            own=(-o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User= -o Debug::NoLocking=1)
+            # Without root its cleaning up fails, after the lists are there.
+            apt-get "${own[@]}" update -qq 2>/dev/null || true
+            apt-get "${own[@]}" download -qq valgrind
+        }
+    ) || die "valgrind: apt-get cannot download it; install it and have 'valgrind' on PATH, or set VALGRIND"
+    dpkg-deb -x "$apt"/valgrind_*.deb "$1"
+    rm -rf "$apt"
+}
+
+[ $# -gt 0 ] || die "usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind ..."
 for tool in "$@"; do
     case $tool in
         jaeger | zipkin | python | kubeconform | k8s-schemas) once "$tool" "$(tool_dir "$tool")" ;;
         chromium) install_chromium ;;
+        valgrind) install_valgrind ;;
         *) die "unknown tool '$tool'" ;;
     esac
 done

@@ -16,6 +16,8 @@ tool_dir() {
         zipkin) echo "$FOREBAY_TESTKIT/zipkin-$ZIPKIN_VERSION" ;;
         kubeconform) echo "$FOREBAY_TESTKIT/kubeconform-$KUBECONFORM_VERSION" ;;
         k8s-schemas) echo "$FOREBAY_TESTKIT/k8s-schemas-$K8S_VERSION" ;;
+        # The distribution's own version: callgrind counts the same in each.
+        valgrind) echo "$FOREBAY_TESTKIT/valgrind-$(. /etc/os-release 2>/dev/null; echo "${ID:-linux}${VERSION_ID:-}")" ;;
         # A changed requirement or interpreter is another environment.
         python) echo "$FOREBAY_TESTKIT/python-$( (python3 --version; cat "$BACKENDS/../e2e/requirements.txt") | sha256sum | cut -c1-12)" ;;
     esac
@@ -33,4 +35,16 @@ chromium_bin() {
     for name in chromium chromium-browser google-chrome; do
         if command -v "$name"; then return; fi
     done
+}
+
+# Exports VALGRIND, and VALGRIND_LIB for one that is not installed where it was built for.
+use_valgrind() {
+    local root
+    root=$(tool_dir valgrind)
+    if [ -n "${VALGRIND:-}" ]; then return; fi
+    if command -v valgrind >/dev/null; then VALGRIND=valgrind; export VALGRIND; return; fi
+    # The package's `valgrind` is a script around the program, with the installed path in it.
+    for VALGRIND in "$root/usr/bin/valgrind.bin" "$root/usr/bin/valgrind"; do [ ! -x "$VALGRIND" ] || break; done
+    for VALGRIND_LIB in "$root/usr/libexec/valgrind" "$root"/usr/lib/*/valgrind; do [ ! -d "$VALGRIND_LIB" ] || break; done
+    export VALGRIND VALGRIND_LIB
 }

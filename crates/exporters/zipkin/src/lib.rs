@@ -15,6 +15,7 @@ use config::Config;
 use forebay_component::{BuildError, BuildExporter, Context, Exporter, ExporterFactory, Info};
 use forebay_config::{Diagnostics, Node};
 use forebay_exporter_queue::{QueuedExporter, SendConfig};
+pub use mapping::{Body, Encoded, encode};
 use std::sync::Arc;
 use transport::{MAX_BODY, ZipkinTransport};
 

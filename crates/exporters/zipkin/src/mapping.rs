@@ -17,21 +17,24 @@ const STATUS_ERROR: i32 = 2;
 
 /// One request's body: a JSON array of spans.
 #[derive(Debug, Default)]
-pub(crate) struct Body {
-    pub(crate) json: Vec<u8>,
-    pub(crate) spans: usize,
+pub struct Body {
+    /// The array's text.
+    pub json: Vec<u8>,
+    /// Spans in it.
+    pub spans: usize,
 }
 
 /// What became of an OTLP request.
 #[derive(Debug, Default)]
-pub(crate) struct Encoded {
-    pub(crate) bodies: Vec<Body>,
+pub struct Encoded {
+    /// In the order of the spans.
+    pub bodies: Vec<Body>,
     /// Spans whose ids Zipkin has no form for.
-    pub(crate) invalid: usize,
+    pub invalid: usize,
 }
 
 /// Encodes a request's spans into bodies of at most `max_body` bytes; a span that is larger gets one of its own.
-pub(crate) fn encode(request: &[u8], default_service_name: &str, max_body: usize) -> Encoded {
+pub fn encode(request: &[u8], default_service_name: &str, max_body: usize) -> Encoded {
     let mut encoded = Encoded::default();
     let mut open = Body::default();
     let mut text = Vec::new();

@@ -14,7 +14,7 @@ pub(crate) enum Trigger {
 
 /// Gathers payloads and says when they are due.
 #[derive(Debug)]
-pub(crate) struct Batcher {
+pub struct Batcher {
     timeout: Duration,
     size: usize,
     max: usize,
@@ -35,6 +35,7 @@ enum Body {
 }
 
 impl Batcher {
+    /// Nothing gathered yet; `max` 0: no limit on a batch's items.
     pub fn new(timeout: Duration, size: usize, max: usize) -> Self {
         Self { timeout, size, max, body: Body::Shared(Bytes::new()), items: 0, usual: 0, due: None }
     }

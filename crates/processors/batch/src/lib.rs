@@ -11,4 +11,5 @@ mod processor;
 #[cfg(test)]
 mod tests;
 
+pub use batcher::Batcher;
 pub use config::FACTORY;

@@ -7,7 +7,6 @@ mod explain;
 mod giants;
 mod limits;
 mod marks;
-mod million;
 mod model;
 mod policies;
 mod properties;
