@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e bench bench-instructions
+.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e parity bench bench-instructions
 
 INSTALL := tests/backends/install.sh
 STEP = @printf '\n=== %s\n'
@@ -49,6 +49,9 @@ test-deploy: target/debug/forebay ## the example pipelines, and the Kubernetes m
 test-e2e: target/debug/forebay ## end to end: real SDK, real backends, real processes (needs test-deps once)
 	$(STEP) 'end to end'
 	@. tests/backends/versions.sh && cd tests/e2e && "$$(tool_dir python)/bin/python" -m pytest $(PYTEST_ARGS)
+
+parity: target/debug/forebay ## tail_sampling beside the Go collector that OTELCOL_BIN names (docs/parity.md)
+	cargo run --locked -p forebay-parity -- $(PARITY_ARGS)
 
 bench: ## CPU and memory per million spans, beside the Go collector where OTELCOL_BIN names one
 	cargo run --release -p forebay-bench -- $(BENCH_ARGS)

@@ -36,6 +36,8 @@ pub enum Command {
     PrintConfig(PrintArgs),
     /// List the component types of this build.
     Components,
+    /// Ask a running agent why a trace was kept or dropped, or what it waits for.
+    Explain(ExplainArgs),
     /// Send made-up agent-task traces to an OTLP endpoint, to see an agent work.
     Generate(GenerateArgs),
 }
@@ -57,6 +59,20 @@ pub enum PrintMode {
     Redacted,
     /// The merged and expanded YAML, secrets included.
     Unredacted,
+}
+
+/// Which trace to explain.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// The trace's id: 32 hexadecimal digits.
+    #[arg(value_name = "TRACE_ID")]
+    pub trace_id: String,
+    /// The agent's admin endpoint.
+    #[arg(long, default_value = "http://127.0.0.1:8888", value_name = "URL")]
+    pub endpoint: String,
+    /// Print the agent's answer as it is.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to generate.

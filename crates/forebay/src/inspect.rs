@@ -85,7 +85,7 @@ pub fn components() -> Result<(), String> {
 }
 
 /// Writes to standard output; a closed pipe is not an error worth a trace.
-fn print(text: &str) -> Result<(), String> {
+pub fn print(text: &str) -> Result<(), String> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
         _ => Ok(()),

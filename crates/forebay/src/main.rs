@@ -2,6 +2,7 @@
 
 mod cli;
 mod components;
+mod explain;
 mod gates;
 mod generate;
 mod inspect;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             inspect::print_config(&both(cli.config, args.config), args.mode)
         }
         Some(cli::Command::Components) => inspect::components(),
+        Some(cli::Command::Explain(args)) => explain::explain(&args),
         Some(cli::Command::Generate(args)) => generate::generate(args),
     };
     match outcome {

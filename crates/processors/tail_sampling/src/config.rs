@@ -199,7 +199,20 @@ impl Config {
     }
 }
 
+/// What a `tail_sampling` section says to one sampler that has all traces to itself: for decisions outside a pipeline.
+///
+/// # Errors
+/// Everything that is wrong with the section, as at a start.
+pub fn read_sampler(node: &Node) -> Result<(SamplerConfig, Arc<PolicySet>), Diagnostics> {
+    let Plan { config, policies } = read(node)?;
+    Ok((config.sampler(1), policies))
+}
+
 pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnostics> {
+    Ok(Box::new(read(node)?))
+}
+
+fn read(node: &Node) -> Result<Plan, Diagnostics> {
     let config: Config = node.read()?;
     let mut errors = Diagnostics::default();
     let mut refuse = |key: &str, message: String| errors.push(node.error_at(&[key], message));
@@ -242,7 +255,7 @@ pub(crate) fn configure(node: &Node) -> Result<Box<dyn BuildProcessor>, Diagnost
             errors.push(node.error_at(&["policies", &place.to_string()], message));
         }
     }
-    errors.into_result(Box::new(Plan { config, policies: Arc::new(policies) }) as Box<dyn BuildProcessor>)
+    errors.into_result(Plan { config, policies: Arc::new(policies) })
 }
 
 /// The policy type that a misspelled `type` at `path` may stand for.

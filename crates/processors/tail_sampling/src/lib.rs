@@ -16,4 +16,4 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use config::FACTORY;
+pub use config::{FACTORY, read_sampler};

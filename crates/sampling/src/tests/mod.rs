@@ -7,6 +7,7 @@ mod explain;
 mod giants;
 mod limits;
 mod marks;
+mod million;
 mod model;
 mod policies;
 mod properties;
