@@ -7,7 +7,8 @@ use crate::decision::{Trigger, Verdict};
 use crate::facts::Candidate;
 use crate::index::Place;
 use crate::leaf_set::LeafSet;
-use crate::policy::{Answer, Policy, PolicySet};
+use crate::outlook::Answer;
+use crate::policy::{Policy, PolicySet};
 use crate::sampler::Sampler;
 use crate::traces::Trace;
 

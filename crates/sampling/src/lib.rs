@@ -20,6 +20,7 @@ mod ingest;
 mod leaf_set;
 mod limits;
 mod marks;
+mod outlook;
 mod parents;
 mod policy;
 mod predicate;

@@ -7,6 +7,7 @@ use crate::explain::Votes;
 use crate::facts::Candidate;
 use crate::leaf_set::LeafSet;
 use crate::limits::{Composite, Limit, Meters, Unit};
+use crate::outlook::{Answer, Outlook};
 use crate::predicate::Predicates;
 use crate::probabilistic::Share;
 
@@ -109,56 +110,6 @@ impl PolicySet {
             Term::All(terms) => terms.iter().any(|term| self.needs_whole_trace(term)),
             _ => false,
         }
-    }
-}
-
-/// What a policy, or a part of one, says of a trace.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Answer {
-    Yes = 1,
-    No = 2,
-    /// It could not be evaluated.
-    Failed = 4,
-}
-
-/// What a condition says now, and all that it may come to say once more spans have come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Outlook {
-    pub(crate) now: Answer,
-    /// A bit for each [`Answer`].
-    may: u8,
-}
-
-impl Outlook {
-    const TRUE_FOR_GOOD: Self = Self::new(true, true);
-    const FALSE_NOW: Self = Self::new(false, false);
-
-    const fn new(holds: bool, for_good: bool) -> Self {
-        let now = if holds { Answer::Yes } else { Answer::No };
-        Self { now, may: if for_good { now as u8 } else { Answer::Yes as u8 | Answer::No as u8 } }
-    }
-
-    fn inverted(self) -> Self {
-        let now = match self.now {
-            Answer::Yes => Answer::No,
-            Answer::No => Answer::Yes,
-            Answer::Failed => Answer::Failed,
-        };
-        let [yes, no, failed] =
-            [Answer::Yes, Answer::No, Answer::Failed].map(|answer| self.may & answer as u8);
-        Self { now, may: yes << 1 | no >> 1 | failed }
-    }
-
-    fn holds(self) -> bool {
-        self.now == Answer::Yes
-    }
-
-    pub(crate) fn may_hold(self) -> bool {
-        self.may & Answer::Yes as u8 != 0
-    }
-
-    pub(crate) fn holds_for_good(self) -> bool {
-        self.may == Answer::Yes as u8
     }
 }
 

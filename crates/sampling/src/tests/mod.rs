@@ -3,6 +3,7 @@
 mod combined;
 mod compile;
 mod composite;
+mod conditions;
 mod explain;
 mod giants;
 mod limits;
