@@ -168,7 +168,7 @@ pub struct PolicyVote {
     pub policy: String,
     /// A match of it drops the trace.
     pub drops: bool,
-    /// `matched`, `not_matched`, `not_asked`; of an undecided trace how it stands, such as `matches_for_good`.
+    /// `matched`, `not_matched`, `failed`, `not_asked`; of an undecided trace how it stands, such as `matches_for_good`.
     pub vote: &'static str,
 }
 
