@@ -134,10 +134,14 @@ async fn worker(shared: Arc<Shared>, channel: Channel) -> Result<Vec<u32>, Bench
             return Ok(latencies);
         }
         let due = match shared.options.rate {
-            Some(rate) => shared.start + Duration::from_secs_f64(number as f64 * spans_per_request / rate),
+            Some(rate) => {
+                let due = shared.start + Duration::from_secs_f64(number as f64 * spans_per_request / rate);
+                sleep_until(due).await;
+                due
+            }
+            // No timer: one that is due at once still waits for its next tick, a millisecond.
             None => Instant::now(),
         };
-        sleep_until(due).await;
         let request = (number % requests.len() as u64) as usize;
         let replay = (number / requests.len() as u64) as u32;
         let item = Replayed { corpus: Arc::clone(&shared.corpus), request, replay };

@@ -58,6 +58,8 @@ pub struct Context {
     pub status: ComponentHandle,
     /// The runtime that owns the sockets.
     pub runtime: tokio::runtime::Handle,
+    /// Runtimes of one thread each, to which a server deals its connections; with none they stay where it listens.
+    pub edges: Arc<[tokio::runtime::Handle]>,
 }
 
 /// A component could not be built.

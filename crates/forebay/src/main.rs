@@ -2,6 +2,7 @@
 
 mod cli;
 mod components;
+mod edges;
 mod explain;
 mod gates;
 mod generate;

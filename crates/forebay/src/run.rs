@@ -1,6 +1,7 @@
 //! `forebay run`: from a configuration to a running agent, and its graceful stop.
 
 use crate::cli::ConfigArgs;
+use crate::edges::Edges;
 use crate::inspect::{Checked, check};
 use forebay_telemetry::{About, AdminServer, Phase, Telemetry};
 use std::time::Instant;
@@ -16,9 +17,11 @@ pub fn run(args: &ConfigArgs) -> Result<(), String> {
     let about = About { version: env!("CARGO_PKG_VERSION"), started: Instant::now() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_name("edge")
+        .thread_name("export")
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let edges = Edges::start().map_err(|error| format!("cannot start the connections' threads: {error}"))?;
+    let plan = plan.with_edges(edges.handles());
     let admin = AdminServer::start(&settings, telemetry.clone(), about).map_err(|error| error.to_string())?;
     let timeout = plan.shutdown_timeout();
     let outcome = runtime.block_on(async {
@@ -44,6 +47,7 @@ pub fn run(args: &ConfigArgs) -> Result<(), String> {
     });
     telemetry.board.set_phase(Phase::Stopped);
     admin.shutdown();
+    edges.stop();
     // A lost connection attempt may still hold a blocking thread; nothing depends on it any more.
     runtime.shutdown_background();
     outcome

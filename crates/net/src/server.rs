@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -67,6 +68,8 @@ pub struct ServerOptions {
     pub read_buffer: Option<usize>,
     /// Bytes of a response that may wait to be written on one HTTP/2 stream; none: 400 KiB.
     pub write_buffer: Option<usize>,
+    /// Runtimes to which connections are dealt; with none they are served on the one that listens.
+    pub edges: Arc<[Handle]>,
 }
 
 impl Default for ServerOptions {
@@ -85,6 +88,7 @@ impl Default for ServerOptions {
             ping_policy: None,
             read_buffer: None,
             write_buffer: None,
+            edges: Arc::default(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl Server {
         };
         let (stop, kill) = (server.stop.clone(), server.kill.clone());
         let connections = server.connections.clone();
+        let deal = Deal::new(&options.edges);
         let options = Arc::new(options);
         server.connections.spawn(async move {
             loop {
@@ -137,12 +142,25 @@ impl Server {
                 let _ = stream.set_nodelay(true);
                 let (options, handler) = (Arc::clone(&options), Arc::clone(&handler));
                 let (stop, kill) = (stop.clone(), kill.clone());
-                connections.spawn(async move {
+                let serve = move |stream| async move {
                     tokio::select! {
                         () = kill.cancelled() => {}
                         () = secure_and_serve(stream, peer, options, handler, stop) => {}
                     }
-                });
+                };
+                let Some((edge, turn)) = deal.next() else {
+                    connections.spawn(serve(stream));
+                    continue;
+                };
+                let Ok(stream) = stream.into_std() else { continue };
+                let moved = async move {
+                    // Registered with the edge's own reactor from here on.
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        serve(stream).await;
+                    }
+                    drop(turn);
+                };
+                connections.spawn_on(moved, &edge);
             }
         });
         Ok(server)
@@ -175,6 +193,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
         self.kill.cancel();
+    }
+}
+
+/// Deals connections to edges, each to the one that has the fewest.
+struct Deal(Vec<(Handle, Arc<()>)>);
+
+impl Deal {
+    fn new(edges: &[Handle]) -> Self {
+        Self(edges.iter().map(|edge| (edge.clone(), Arc::default())).collect())
+    }
+
+    /// An edge, and what stands for the connection on it until it is dropped.
+    fn next(&self) -> Option<(Handle, Arc<()>)> {
+        let (edge, open) = self.0.iter().min_by_key(|(_, open)| Arc::strong_count(open))?;
+        Some((edge.clone(), Arc::clone(open)))
     }
 }
 

@@ -25,6 +25,7 @@ pub fn context(kind: Kind, id: &str) -> Context {
         status: telemetry.board.register(kind, id, None),
         telemetry,
         runtime: tokio::runtime::Handle::current(),
+        edges: std::sync::Arc::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use forebay_component::{
 };
 use forebay_config::{ComponentId, Diagnostics, Node, REDACTED, Spec, nearest};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The component types that exist.
@@ -36,10 +37,17 @@ pub struct Plan {
     pub(crate) extensions: Vec<(ComponentId, Box<dyn BuildExtension>)>,
     pub(crate) pipelines: Vec<PipelinePlan>,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) edges: Arc<[tokio::runtime::Handle]>,
     effective: Value,
 }
 
 impl Plan {
+    /// Deals the connections of servers to these runtimes, of one thread each.
+    #[must_use]
+    pub fn with_edges(self, edges: Arc<[tokio::runtime::Handle]>) -> Self {
+        Self { edges, ..self }
+    }
+
     /// Configures every component of `spec`, those that no pipeline uses included, as the collector does.
     ///
     /// # Errors
@@ -123,7 +131,15 @@ impl Plan {
         effective.insert("service".into(), json!({ "pipelines": wiring }));
         let mut effective = Value::Object(effective);
         hide_passwords(&mut effective);
-        Ok(Self { receivers, exporters, extensions, pipelines, shutdown_timeout, effective })
+        Ok(Self {
+            receivers,
+            exporters,
+            extensions,
+            pipelines,
+            shutdown_timeout,
+            edges: Arc::default(),
+            effective,
+        })
     }
 
     /// The effective configuration: defaults filled in, secrets redacted, passwords in URLs included.

@@ -29,6 +29,7 @@ type Named<T> = (ComponentHandle, Box<T>);
 /// A started graph. Dropping it without [`Running::shutdown`] abandons what it holds.
 pub struct Running {
     telemetry: Telemetry,
+    edges: Arc<[tokio::runtime::Handle]>,
     extensions: Vec<Named<dyn Extension>>,
     receivers: Vec<Named<dyn Receiver>>,
     /// Each pipeline's processors, in the order of the data's way.
@@ -93,6 +94,7 @@ impl Plan {
         let deadline = self.shutdown_timeout;
         let mut running = Running {
             telemetry,
+            edges: Arc::clone(&self.edges),
             extensions: Vec::new(),
             receivers: Vec::new(),
             processors: Vec::new(),
@@ -215,6 +217,7 @@ impl Running {
             telemetry: self.telemetry.clone(),
             status: self.telemetry.board.register(kind, &id.to_string(), pipeline),
             runtime: tokio::runtime::Handle::current(),
+            edges: Arc::clone(&self.edges),
         }
     }
 

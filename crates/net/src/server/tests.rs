@@ -271,3 +271,44 @@ async fn a_connection_without_a_request_holds_up_no_stop() {
         assert_eq!(connection.ended_at().await, 5, "{:?}", String::from_utf8_lossy(said));
     }
 }
+
+/// Answers with the name of the thread it runs on.
+struct Where;
+
+impl Handler for Where {
+    fn handle(self: Arc<Self>, _: Request<Incoming>, _: SocketAddr) -> Reply {
+        Box::pin(async { Response::new(ReplyBody::new(std::thread::current().name().unwrap().to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn connections_are_dealt_to_the_edges_in_equal_parts() {
+    let (handles, stops): (Vec<_>, Vec<_>) = ["a", "b"]
+        .map(|name| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (handle, (stop, stopped)) = (runtime.handle().clone(), tokio::sync::oneshot::channel::<()>());
+            let run = move || drop(runtime.block_on(stopped));
+            std::thread::Builder::new().name(name.to_owned()).spawn(run).unwrap();
+            (handle, stop)
+        })
+        .into_iter()
+        .unzip();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = ServerOptions { edges: handles.into(), ..ServerOptions::default() };
+    let server = Server::start(listener, options, Arc::new(Where)).unwrap();
+    let (mut clients, mut served) = (Vec::new(), String::new());
+    for _ in 0..4 {
+        let mut client = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+        client.write_all(GET).await.unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"\r\n\r\na") && !reply.ends_with(b"\r\n\r\nb") {
+            reply.push(client.read_u8().await.unwrap());
+        }
+        served.push(char::from(*reply.last().unwrap()));
+        clients.push(client);
+    }
+    assert_eq!(server.connections(), 4);
+    assert_eq!(served, "abab");
+    server.shutdown(std::time::Instant::now()).await;
+    drop(stops);
+}

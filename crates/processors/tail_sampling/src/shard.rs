@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// Requests taken in before the shard looks at deadlines and its control lane again.
 const BURST: usize = 64;
 
+/// How long the shard lets requests gather when one has woken it: each wake-up costs as much as several requests, and
+/// no client waits for it, since a request is acknowledged when it has been queued.
+const LINGER: Duration = Duration::from_millis(1);
+
 /// The longest sleep: statistics of an idle shard stay true without it, deadlines wake it.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -55,9 +59,14 @@ impl Worker {
                 self.sampler.next_deadline().map_or(IDLE, |due| due.saturating_sub(self.started.elapsed()));
             // With block_on_overflow nothing is taken in until there is room; a deadline or a stop ends the wait.
             let input = if self.sampler.is_full() { &never } else { self.input.as_crossbeam() };
+            let waits = input.is_empty();
             select! {
                 recv(input) -> payload => match payload {
-                    Ok(payload) => { self.input.taken(&payload); self.ingest(&payload) }
+                    Ok(payload) => {
+                        if waits { std::thread::sleep(LINGER) }
+                        self.input.taken(&payload);
+                        self.ingest(&payload)
+                    }
                     // Every sender is gone without a stop: nothing more can come.
                     Err(_) => self.deadline = Some(Instant::now()),
                 },

@@ -60,7 +60,10 @@ impl OtlpReceiver {
                 protocol: "gRPC",
                 address: grpc.endpoint.clone(),
                 transport: grpc.transport,
-                options: grpc.server_options().map_err(failed)?,
+                options: ServerOptions {
+                    edges: Arc::clone(&context.edges),
+                    ..grpc.server_options().map_err(failed)?
+                },
                 handler: Arc::new(GrpcHandler {
                     intake: intake("grpc"),
                     budget: budget.clone(),
@@ -78,7 +81,10 @@ impl OtlpReceiver {
                 protocol: "HTTP",
                 address: http.endpoint.clone(),
                 transport: http.transport,
-                options: http.server_options().map_err(failed)?,
+                options: ServerOptions {
+                    edges: Arc::clone(&context.edges),
+                    ..http.server_options().map_err(failed)?
+                },
                 handler: Arc::new(HttpHandler {
                     intake: intake("http"),
                     budget: budget.clone(),
