@@ -40,6 +40,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Send made-up agent-task traces to an OTLP endpoint, to see an agent work.
     Generate(GenerateArgs),
+    /// Try the tail-sampling policies of a configuration on recorded traces: what would be kept, and what a change
+    /// would change.
+    Simulate(SimulateArgs),
 }
 
 /// What `print-config` prints.
@@ -93,4 +96,34 @@ pub struct GenerateArgs {
     /// How many times shorter than life the tasks are (life: 1 s to 5 min).
     #[arg(long, default_value_t = 20.0, value_name = "TIMES")]
     pub compression: f64,
+}
+
+/// What to simulate.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// The configuration to try. Give it several times to merge; later ones win.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Vec<String>,
+    /// The configuration to compare with.
+    #[arg(long, value_name = "FILE")]
+    pub against: Vec<String>,
+    /// Which tail_sampling processor, where there are several.
+    #[arg(long, value_name = "ID")]
+    pub processor: Option<String>,
+    /// Decide as the agent would have, on what had come when a trace was due, instead of on whole traces.
+    #[arg(long)]
+    pub as_configured: bool,
+    /// Decide a trace this long after its first span in the recording's time, instead of at the end: for recordings
+    /// that do not fit in memory.
+    #[arg(long, value_name = "DURATION", value_parser = forebay_config::duration::parse, conflicts_with = "as_configured")]
+    pub wait: Option<Duration>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Example traces to show for each policy and change [default: 3 with --against, else 0].
+    #[arg(long, value_name = "N")]
+    pub examples: Option<usize>,
+    /// Recordings: OTLP in protobuf or JSON as `file` exporters write it, also compressed; - is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
 }

@@ -8,6 +8,7 @@ mod gates;
 mod generate;
 mod inspect;
 mod run;
+mod simulate;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some(cli::Command::Components) => inspect::components(),
         Some(cli::Command::Explain(args)) => explain::explain(&args),
         Some(cli::Command::Generate(args)) => generate::generate(args),
+        Some(cli::Command::Simulate(args)) => simulate::simulate(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
