@@ -101,6 +101,21 @@ def test_a_held_trace_says_how_it_stands_until_it_is_decided(patient):
     assert kept["held"] is None and kept["verdicts"][0]["root"] == "task.run" and kept["verdicts"][0]["trigger"] == "early_keep"
 
 
+def test_a_verdict_that_turned_is_a_history(start_agent, sink):
+    agent = start_agent(sink.exporters, sampler={"retain_dropped": {"for": "1h", "bytes": "16MiB"}})
+    trace_id = raw.new_trace_id()
+    _export(agent, raw.span(trace_id, "step"), raw.span(trace_id, "step"))
+    dropped = _explanation(agent, trace_id.hex(), lambda e: e["state"] == "dropped")
+    assert dropped["retained"]["spans"] == 2 and dropped["retained"]["left_ms"] > 3_500_000
+    _export(agent, raw.span(trace_id, "late", error=True))
+    kept = _explanation(agent, trace_id.hex(), lambda e: e["state"] == "kept")
+    assert [(one["verdict"], one["trigger"], one["spans"]) for one in kept["verdicts"]] == [("dropped", "decision_wait", 2), ("kept", "late_spans", 3)]
+    assert [(late["verdict"], late["retained"], late["spans"]) for late in kept["late"]] == [("dropped", True, 1)]
+    until(lambda: len(sink.trace(trace_id.hex())) == 3, "the whole trace came out")
+    drawn = _forebay(trace_id.hex(), "--endpoint", agent.admin).stdout
+    assert drawn.index("├─ dropped ") < drawn.index("├─ kept ") < drawn.index("late, retained: 1 span"), drawn
+
+
 def test_what_is_not_known_and_what_is_no_id(agent):
     answer = _ask(agent, "f" * 32)
     assert answer.status_code == 404

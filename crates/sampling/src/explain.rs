@@ -77,6 +77,8 @@ impl Votes {
 pub enum Known {
     /// It is undecided.
     Held(Box<Held>),
+    /// It was dropped, and is held for a while because late spans may turn the verdict.
+    Retained(Box<Retained>),
     /// Its verdict is remembered for late spans.
     Decided {
         /// Kept or dropped.
@@ -113,11 +115,31 @@ pub struct Held {
     pub service_name: Option<Arc<str>>,
     /// The highest priority seen.
     pub priority: Option<Arc<str>>,
+    /// Some of the spans that others name as their parent and that have not come. Looked at once the root is there,
+    /// when traces are decided by `idle_timeout`.
+    pub missing_parents: Vec<[u8; 8]>,
     /// How each policy stands, in the order of [`PolicySet::names`].
     pub standings: Vec<Standing>,
 }
 
-/// How a policy stands on a trace that is still undecided.
+/// A dropped trace that is retained. Times are on the sampler's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retained {
+    /// When it was dropped.
+    pub decided_at: Duration,
+    /// When it is let go at the latest: earlier if room is short.
+    pub until: Duration,
+    /// Spans so far, those that came after the verdict included.
+    pub spans: u64,
+    /// Their encoded size.
+    pub bytes: u64,
+    /// When the last span came.
+    pub last_seen: Duration,
+    /// How each policy stands, in the order of [`PolicySet::names`].
+    pub standings: Vec<Standing>,
+}
+
+/// How a policy stands on a trace that is still undecided, or retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It matches what is there; spans still to come may change that.
@@ -177,16 +199,10 @@ impl Sampler {
         let (verdict, remembered) = match self.index.get(trace_id) {
             None => return Known::Nothing,
             Some(Place::Held(at)) => {
-                if let Some(trace) = self.traces.get(at).filter(|trace| trace.retained) {
-                    let decided_at = trace.extra.as_ref().map_or(0, |extra| extra.decided_at);
-                    return Known::Decided {
-                        verdict: Verdict::Dropped,
-                        policy: None,
-                        decided_at: Duration::from_nanos(decided_at),
-                    };
-                }
-                let held = self.traces.get(at).map(|trace| self.held(at, trace));
-                return held.map_or(Known::Nothing, |held| Known::Held(Box::new(held)));
+                return self.traces.get(at).map_or(Known::Nothing, |trace| match trace.retained {
+                    true => Known::Retained(Box::new(self.retained(trace))),
+                    false => Known::Held(Box::new(self.held(at, trace))),
+                });
             }
             Some(Place::Kept(at)) => (Verdict::Kept, self.kept.peek(at)),
             Some(Place::Dropped(at)) => (Verdict::Dropped, self.dropped.peek(at)),
@@ -199,13 +215,33 @@ impl Sampler {
         }
     }
 
-    fn held(&self, at: u32, trace: &Trace) -> Held {
+    fn standings(&self, trace: &Trace) -> Vec<Standing> {
+        let refused = |index| trace.extra.as_ref().is_some_and(|extra| extra.refused.contains(index));
         let standing = |(index, policy): (usize, &Policy)| match trace.batch() {
+            // A limit kept it from matching, and it is not asked again.
+            _ if trace.retained && refused(index) => Standing::NeverMatches,
             // What a batch matched it matched for good; what the whole trace would match is not asked.
             Some(batch) if batch.cast.of(index) == Vote::Matched => Standing::MatchesForGood,
             Some(_) => Standing::NoMatch,
             None => self.policies.standing(policy, trace.candidate()),
         };
+        self.policies.policies.iter().enumerate().map(standing).collect()
+    }
+
+    fn retained(&self, trace: &Trace) -> Retained {
+        let decided_at = Duration::from_nanos(trace.extra.as_ref().map_or(0, |extra| extra.decided_at));
+        let time = self.config.retain_dropped.map_or(Duration::ZERO, |retain| retain.time);
+        Retained {
+            decided_at,
+            until: decided_at.saturating_add(time),
+            spans: u64::from(trace.spans),
+            bytes: trace.bytes,
+            last_seen: Duration::from_nanos(trace.last_seen),
+            standings: self.standings(trace),
+        }
+    }
+
+    fn held(&self, at: u32, trace: &Trace) -> Held {
         let (due, due_by) = self.due_of(at, trace);
         Held {
             first_seen: Duration::from_nanos(trace.first_seen),
@@ -218,7 +254,19 @@ impl Sampler {
             root_name: trace.root_name.clone(),
             service_name: self.service_name(trace),
             priority: self.priority(trace),
-            standings: self.policies.policies.iter().enumerate().map(standing).collect(),
+            missing_parents: missing_parents(trace),
+            standings: self.standings(trace),
         }
     }
+}
+
+/// More are not shown.
+const MOST_MISSING: usize = 16;
+
+fn missing_parents(trace: &Trace) -> Vec<[u8; 8]> {
+    let open = trace.extra.as_ref().map_or(&[][..], |extra| &extra.open_parents);
+    let mut missing = open.to_vec();
+    missing.sort_unstable();
+    missing.truncate(MOST_MISSING);
+    missing
 }

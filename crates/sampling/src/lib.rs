@@ -46,7 +46,7 @@ pub use config::{
     SpanCountConfig, StatusCodeConfig, StringAttributeConfig, TraceStateConfig,
 };
 pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger, Verdict};
-pub use explain::{Held, Known, Standing, Vote, Votes};
+pub use explain::{Held, Known, Retained, Standing, Vote, Votes};
 pub use index::Shard;
 pub use policy::{PolicySet, PolicyVotes};
 pub use room::Evictions;

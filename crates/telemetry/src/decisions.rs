@@ -105,6 +105,8 @@ pub struct Explanation {
     pub bare_verdict: Option<BareVerdict>,
     /// The trace as it is held, if it is undecided.
     pub held: Option<HeldTrace>,
+    /// The trace as it is retained, if it was dropped and late spans may still turn the verdict.
+    pub retained: Option<RetainedTrace>,
     /// Spans that came after a verdict, in order of arrival.
     pub late: Vec<LateSpansRecord>,
     /// Late spans that came before this may have been forgotten, Unix milliseconds; none when nothing was.
@@ -119,10 +121,8 @@ impl Explanation {
     /// True when the processor knows anything of the trace.
     #[must_use]
     pub fn knows(&self) -> bool {
-        !self.verdicts.is_empty()
-            || self.bare_verdict.is_some()
-            || self.held.is_some()
-            || !self.late.is_empty()
+        let live = self.held.is_some() || self.retained.is_some();
+        live || !self.verdicts.is_empty() || self.bare_verdict.is_some() || !self.late.is_empty()
     }
 }
 
@@ -146,6 +146,8 @@ pub struct ExplainedVerdict {
     /// Arrivals and the trace's own times.
     #[serde(flatten)]
     pub times: TraceTimes,
+    /// Set on a dropped trace: until then late spans may turn the verdict, if room allows. Unix milliseconds.
+    pub retained_until_unix_ms: Option<u64>,
 }
 
 /// When a trace's spans came, and when they ran. Unix milliseconds.
@@ -207,6 +209,26 @@ pub struct HeldTrace {
     /// Arrivals and the trace's own times.
     #[serde(flatten)]
     pub times: TraceTimes,
+    /// Some of the spans that others name as their parent and that have not come, in lower-case hex. Looked at once the
+    /// root is there, when traces are decided by `idle_timeout`.
+    pub missing_parents: Vec<String>,
+    /// How each policy stands now, in the order they are asked.
+    pub policies: Vec<PolicyVote>,
+}
+
+/// A dropped trace that is held for a while.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RetainedTrace {
+    /// When it is let go at the latest, Unix milliseconds.
+    pub until_unix_ms: u64,
+    /// The same from now, in milliseconds.
+    pub left_ms: f64,
+    /// Spans so far, late ones included.
+    pub spans: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// When the last span came, Unix milliseconds.
+    pub last_arrival_unix_ms: u64,
     /// How each policy stands now, in the order they are asked.
     pub policies: Vec<PolicyVote>,
 }
@@ -218,6 +240,8 @@ pub struct LateSpansRecord {
     pub verdict: &'static str,
     /// The trace was kept early and streamed: they had not missed its wait.
     pub streamed: bool,
+    /// The trace was retained, and so were they.
+    pub retained: bool,
     /// How many.
     pub spans: u64,
     /// Their bytes on the wire.

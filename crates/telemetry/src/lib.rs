@@ -21,7 +21,7 @@ pub use board::{
 };
 pub use decisions::{
     BareVerdict, DecisionFilter, DecisionRecord, DecisionSource, DecisionTraits, Decisions, ExplainedVerdict,
-    Explanation, HeldTrace, LateSpansRecord, PolicyVote, Remembered, TraceTimes,
+    Explanation, HeldTrace, LateSpansRecord, PolicyVote, Remembered, RetainedTrace, TraceTimes,
 };
 pub use logs::{LogsError, init_logs};
 pub use metrics::{Counter, Gauge, Histogram, MetricKind, Metrics};

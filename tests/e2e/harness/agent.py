@@ -37,7 +37,7 @@ def binary():
 class Agent:
     """One process of the agent with OTLP in, `exporters` (a dict as in the YAML) out, everything on free ports."""
 
-    def __init__(self, folder, exporters, *, decision_wait="1s", policies=None, cors=None, shutdown_timeout=None):
+    def __init__(self, folder, exporters, *, decision_wait="1s", policies=None, cors=None, shutdown_timeout=None, sampler=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.grpc_port, self.http_port, self.admin_port, self.health_check_port = (free_port() for _ in range(4))
         grpc = {"endpoint": f"127.0.0.1:{self.grpc_port}"}
@@ -47,7 +47,7 @@ class Agent:
         self.config = {
             "receivers": {"otlp": {"protocols": {"grpc": grpc, "http": http}}},
             "processors": {
-                "tail_sampling": {"decision_wait": decision_wait, "num_traces": 50000, "policies": policies or POLICIES},
+                "tail_sampling": {"decision_wait": decision_wait, "num_traces": 50000, "policies": policies or POLICIES, **(sampler or {})},
                 "batch": {"send_batch_size": 512, "timeout": "100ms"},
             },
             "exporters": exporters,

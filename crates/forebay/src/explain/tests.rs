@@ -58,6 +58,7 @@ fn a_held_trace_and_what_is_not_known() {
         "held": {"held_ms": 125_000.0, "due_unix_ms": 60_000, "due_in_ms": 7_500_000.0, "due_by": "root_received",
                  "spans": 1, "bytes": 10, "service": null, "root": null, "priority": null,
                  "first_arrival_unix_ms": 1000, "last_arrival_unix_ms": 1000, "start_unix_ms": null, "end_unix_ms": null,
+                 "missing_parents": ["00000000000000aa", "00000000000000bb"],
                  "policies": [{"policy": "p", "drops": false, "vote": "asked_when_decided"}]},
         "late": [], "unanswered": null, "handed_to": null}]});
     let expected = "\
@@ -67,6 +68,7 @@ trace a
    ├─ spans came: 1970-01-01 00:00:01.000Z to 1970-01-01 00:00:01.000Z
    └─ undecided for 2 min 5 s: 1 span (10 B)
       ├─ due 1970-01-01 00:01:00.000Z at the latest, in 2 h 5 min (root received)
+      ├─ waits for parents that have not come: 00000000000000aa, 00000000000000bb
       └─ policies now
          └─ p  asked when decided
 ";
@@ -75,12 +77,14 @@ trace a
         "processor": "s", "state": "dropped", "unanswered": "busy", "late_known_since_unix_ms": 5,
         "late": [{"verdict": "dropped", "streamed": false, "spans": 1, "bytes": 1, "arrivals": 1,
                   "first_unix_ms": 0, "last_unix_ms": 0, "age_ms": 1}],
+        "retained": {"until_unix_ms": 1000, "left_ms": 90_000.0, "spans": 4, "bytes": 9, "policies": []},
         "bare_verdict": {"verdict": "dropped", "policy": "p", "decided_unix_ms": 0}}]});
     let drawn = draw(&bare);
     for words in [
         "dropped 1970-01-01 00:00:00.000Z by policy p",
         "no more is remembered",
         "late, dropped: 1 span",
+        "late spans may still turn the verdict until 1970-01-01 00:00:01.000Z, for 1 min 30 s: 4 spans",
         "forgotten",
         "not known: busy",
     ] {

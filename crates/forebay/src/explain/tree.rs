@@ -77,6 +77,9 @@ fn processor(one: &Value) -> Node {
     if one["held"].is_object() {
         node.below.push(held(&one["held"]));
     }
+    if one["retained"].is_object() {
+        node.below.push(retained(&one["retained"]));
+    }
     node.below.extend(list(one, "late").map(late));
     if let Some(since) = time(one, "late_known_since_unix_ms") {
         node.below.push(Node::new(format!("late spans before {since} are forgotten")));
@@ -157,7 +160,21 @@ fn held(one: &Value) -> Node {
         duration(number(one, "due_in_ms").unwrap_or(0.0)),
         words(&text(one, "due_by").unwrap_or_default()),
     );
-    Node::new(line).with([Node::new(due), Node::new("policies now").with(votes(one, "policies", None))])
+    let missing: Vec<String> = list(one, "missing_parents").filter_map(|id| id.as_str().map(clean)).collect();
+    let waits = (!missing.is_empty())
+        .then(|| Node::new(format!("waits for parents that have not come: {}", missing.join(", "))));
+    let policies = Node::new("policies now").with(votes(one, "policies", None));
+    Node::new(line).with([Node::new(due)]).with(waits).with([policies])
+}
+
+fn retained(one: &Value) -> Node {
+    let line = format!(
+        "late spans may still turn the verdict until {}, for {}: {} retained",
+        time(one, "until_unix_ms").unwrap_or_default(),
+        duration(number(one, "left_ms").unwrap_or(0.0)),
+        amount(one),
+    );
+    Node::new(line).with([Node::new("policies now").with(votes(one, "policies", None))])
 }
 
 /// A line for each policy, the votes in one column.
@@ -181,6 +198,7 @@ fn late(one: &Value) -> Node {
     let arrivals = number(one, "arrivals").unwrap_or(0.0);
     let how = match (one["streamed"].as_bool(), text(one, "verdict").as_deref()) {
         (Some(true), _) => "streamed",
+        _ if one["retained"].as_bool() == Some(true) => "late, retained",
         (_, Some("kept")) => "late, kept",
         _ => "late, dropped",
     };

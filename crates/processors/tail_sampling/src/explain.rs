@@ -3,10 +3,10 @@
 use crate::recent::{Late, Recent, Remembered, Strings, hex, nanos, shown};
 use crate::shard::Control;
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use forebay_sampling::{Held, Known, PolicySet, Shard};
+use forebay_sampling::{Held, Known, PolicySet, Retained, Shard, Standing, Verdict};
 use forebay_telemetry::{
     BareVerdict, DecisionFilter, DecisionRecord, DecisionSource, ExplainedVerdict, Explanation, HeldTrace,
-    LateSpansRecord, PolicyVote, Remembered as Memory, TraceTimes,
+    LateSpansRecord, PolicyVote, Remembered as Memory, RetainedTrace, TraceTimes,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -76,24 +76,30 @@ impl DecisionSource for Source {
         let since = late.iter().next().filter(|_| late.forgetful).map(|(oldest, _)| oldest.at);
         let matters = |since: &u64| mine().next().is_none_or(|(first, _)| first.decided_at < *since);
         explanation.late_known_since_unix_ms = since.filter(matters).map(|since| self.unix_ms(since));
-        match answer {
-            Ok(Some(Answer { now, known: Known::Held(held) })) => {
-                // Decided since.
-                let over = mine().any(|(one, _)| one.decided_at > nanos(now));
-                explanation.held = (!over).then(|| self.held(&held, now));
+        let Answer { now, known } = match answer {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return explanation,
+            Err(why) => {
+                explanation.unanswered = Some(why);
+                return explanation;
             }
-            Ok(Some(Answer { known: Known::Decided { verdict, policy, decided_at }, .. })) => {
-                let at = nanos(decided_at);
-                if !mine().any(|(one, _)| one.decided_at >= at) {
-                    explanation.bare_verdict = Some(BareVerdict {
-                        verdict: shown(verdict),
-                        policy: policy.as_deref().map(str::to_owned),
-                        decided_unix_ms: self.unix_ms(at),
-                    });
-                }
+        };
+        let decided_since = mine().any(|(one, _)| one.decided_at > nanos(now));
+        let mut bare = |verdict, policy: Option<&str>, decided_at| {
+            explanation.bare_verdict = explanation.verdicts.is_empty().then(|| BareVerdict {
+                verdict: shown(verdict),
+                policy: policy.map(str::to_owned),
+                decided_unix_ms: self.unix_ms(nanos(decided_at)),
+            });
+        };
+        match known {
+            Known::Held(held) => explanation.held = (!decided_since).then(|| self.held(&held, now)),
+            Known::Retained(retained) => {
+                bare(Verdict::Dropped, None, retained.decided_at);
+                explanation.retained = (!decided_since).then(|| self.retained(&retained, now));
             }
-            Ok(_) => {}
-            Err(why) => explanation.unanswered = Some(why),
+            Known::Decided { verdict, policy, decided_at } => bare(verdict, policy.as_deref(), decided_at),
+            Known::Nothing => {}
         }
         explanation
     }
@@ -147,6 +153,7 @@ impl Source {
             decision: self.record(one, text),
             votes: self.votes(|policy| one.votes.of(policy).as_str()),
             times: self.times(one.first_seen, one.last_seen, one.times),
+            retained_until_unix_ms: one.retained_until.map(|until| self.unix_ms(until)),
         }
     }
 
@@ -169,7 +176,6 @@ impl Source {
     fn held(&self, held: &Held, now: Duration) -> HeldTrace {
         let (now, due) = (nanos(now), nanos(held.due));
         let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-        let standing = |at: usize| held.standings.get(at).map_or("", |standing| standing.as_str());
         HeldTrace {
             held_ms: milliseconds(now.saturating_sub(nanos(held.first_seen))),
             due_unix_ms: self.unix_ms(due),
@@ -181,8 +187,25 @@ impl Source {
             root: owned(&held.root_name),
             priority: owned(&held.priority),
             times: self.times(nanos(held.first_seen), nanos(held.last_seen), held.times),
-            policies: self.votes(standing),
+            missing_parents: held.missing_parents.iter().map(|id| hex(id)).collect(),
+            policies: self.standings(&held.standings),
         }
+    }
+
+    fn retained(&self, retained: &Retained, now: Duration) -> RetainedTrace {
+        let (now, until) = (nanos(now), nanos(retained.until));
+        RetainedTrace {
+            until_unix_ms: self.unix_ms(until),
+            left_ms: milliseconds(until.saturating_sub(now)),
+            spans: retained.spans,
+            bytes: retained.bytes,
+            last_arrival_unix_ms: self.unix_ms(nanos(retained.last_seen)),
+            policies: self.standings(&retained.standings),
+        }
+    }
+
+    fn standings(&self, standings: &[Standing]) -> Vec<PolicyVote> {
+        self.votes(|at| standings.get(at).map_or("", |standing| standing.as_str()))
     }
 
     /// Neighbouring arrivals that followed one verdict in one way, together.
@@ -190,10 +213,13 @@ impl Source {
         let mut groups: Vec<LateSpansRecord> = Vec::new();
         for one in arrivals {
             let at = self.unix_ms(one.at);
-            let (verdict, streamed) = (shown(one.verdict), one.streamed);
-            let group = match groups.pop_if(|last| (last.verdict, last.streamed) == (verdict, streamed)) {
+            let (verdict, streamed, retained) = (shown(one.verdict), one.streamed, one.retained);
+            let kind = (verdict, streamed, retained);
+            let group = match groups.pop_if(|last| (last.verdict, last.streamed, last.retained) == kind) {
                 Some(group) => group,
-                None => LateSpansRecord { verdict, streamed, first_unix_ms: at, ..Default::default() },
+                None => {
+                    LateSpansRecord { verdict, streamed, retained, first_unix_ms: at, ..Default::default() }
+                }
             };
             groups.push(LateSpansRecord {
                 spans: group.spans + one.spans,

@@ -30,6 +30,7 @@ pub(crate) struct Remembered {
     pub first_seen: u64,
     pub last_seen: u64,
     pub decided_at: u64,
+    pub retained_until: Option<u64>,
     /// Unix nanoseconds.
     pub times: Option<(u64, u64)>,
     texts: Texts<5>,
@@ -51,6 +52,7 @@ pub(crate) struct Late {
     pub trace_id: [u8; 16],
     pub verdict: Verdict,
     pub streamed: bool,
+    pub retained: bool,
     pub spans: u64,
     pub bytes: u64,
     /// When they came, in nanoseconds on the sampler's clock.
@@ -93,6 +95,7 @@ impl Recent {
             first_seen: nanos(decision.first_seen),
             last_seen: nanos(decision.last_seen),
             decided_at: nanos(decision.decided_at),
+            retained_until: decision.retained_until.map(nanos),
             times: decision.times,
         });
     }
@@ -103,6 +106,7 @@ impl Recent {
             trace_id: late.trace_id,
             verdict: late.verdict,
             streamed: late.streamed,
+            retained: late.retained,
             spans: late.spans,
             bytes: late.bytes,
             at: nanos(now),

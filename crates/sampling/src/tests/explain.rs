@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::support::{
     Driver, SECOND, critical, id, policies, request, root, span, text, timed, verdict, with,
 };
-use crate::{Decision, Held, Known, PolicySet, SamplerConfig, Standing, Trigger, Verdict, Vote, compile};
+use crate::{
+    Decision, Held, Known, PolicySet, RetainDropped, SamplerConfig, Standing, Trigger, Verdict, Vote, compile,
+};
 
 const ALL: &str = r#"[
     {"name": "slow", "type": "latency", "latency": {"threshold_ms": 5000}},
@@ -168,4 +170,62 @@ fn a_policy_that_cannot_be_evaluated_says_so() {
     assert_eq!(held(&driver, 1).standings, [Standing::Failed]);
     driver.tick(30 * SECOND);
     assert_eq!(driver.decisions[0].votes.of(0), Vote::Failed);
+}
+
+#[test]
+fn a_retained_trace_says_until_when_its_verdict_can_turn() {
+    let config = SamplerConfig {
+        retain_dropped: Some(RetainDropped { time: 100 * SECOND, bytes: 1 << 20 }),
+        ..SamplerConfig::default()
+    };
+    let mut driver = Driver::new(config, &policies(ALL));
+    // More than the limit lets through, which is not asked a second time.
+    driver.ingest(&request((0..30).map(|number| span(1, number)).collect()), Duration::ZERO);
+    driver.tick(30 * SECOND);
+    assert_eq!(driver.decisions[0].retained_until, Some(130 * SECOND));
+    let Known::Retained(retained) = driver.sampler.explain(&id(1)) else { panic!("not retained") };
+    assert_eq!((retained.decided_at, retained.until, retained.spans), (30 * SECOND, 130 * SECOND, 30));
+    use Standing::{NeverMatches, NoMatch};
+    assert_eq!(retained.standings, [NoMatch, NoMatch, NoMatch, NeverMatches]);
+    driver.ingest(&request(vec![span(1, 30)]), 40 * SECOND);
+    let Known::Retained(retained) = driver.sampler.explain(&id(1)) else { panic!("not retained") };
+    assert_eq!((retained.spans, retained.last_seen), (31, 40 * SECOND));
+    driver.tick(130 * SECOND);
+    assert!(matches!(driver.sampler.explain(&id(1)), Known::Decided { verdict: Verdict::Dropped, .. }));
+}
+
+#[test]
+fn a_turned_verdict_has_votes_of_its_own() {
+    let config = SamplerConfig {
+        retain_dropped: Some(RetainDropped { time: 100 * SECOND, bytes: 1 << 20 }),
+        ..SamplerConfig::default()
+    };
+    let mut driver = Driver::new(config, &critical());
+    driver.ingest(&request(vec![root(1)]), Duration::ZERO);
+    driver.tick(30 * SECOND);
+    driver.ingest(&request(vec![with(span(1, 1), "task.priority", text("high"))]), 40 * SECOND);
+    let [first, second] = &driver.decisions[..] else { panic!("{:?}", driver.decisions) };
+    assert_eq!((first.verdict, first.votes.of(0)), (Verdict::Dropped, Vote::NotMatched));
+    assert_eq!((second.verdict, second.votes.of(0)), (Verdict::Kept, Vote::Matched));
+    assert_eq!((second.trigger, second.spans, second.last_seen), (Trigger::LateSpans, 2, 40 * SECOND));
+    assert!(matches!(driver.sampler.explain(&id(1)), Known::Decided { verdict: Verdict::Kept, .. }));
+}
+
+#[test]
+fn a_patient_trace_names_the_parents_it_waits_for() {
+    let config = SamplerConfig {
+        idle_timeout: Some(20 * SECOND),
+        decision_wait_after_root_received: Some(SECOND),
+        early_keep: false,
+        ..SamplerConfig::default()
+    };
+    let mut driver = Driver::new(config, &critical());
+    driver.ingest(&request(vec![root(1), span(1, 5)]), Duration::ZERO);
+    assert_eq!(held(&driver, 1).due_by, Trigger::RootReceived);
+    driver.tick(SECOND);
+    let waits = held(&driver, 1);
+    // `span` names this one.
+    assert_eq!(waits.missing_parents, [77_u64.to_be_bytes()]);
+    assert_ne!(waits.due_by, Trigger::RootReceived);
+    assert!(waits.due > SECOND);
 }

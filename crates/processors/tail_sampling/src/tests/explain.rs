@@ -114,6 +114,36 @@ async fn dropped_with_every_policys_vote_and_what_came_after() {
 }
 
 #[tokio::test]
+async fn a_verdict_that_turned_is_a_history() {
+    let sink = Arc::new(Sink::default());
+    let config = DROPS.replace("SHARDS", "1") + "retain_dropped: {for: 1h, bytes: 1MiB}\n";
+    let (telemetry, processor) = start(&config, &sink);
+    send(&*processor, 1, 0, 3, None);
+    send(&*processor, 2, 0, 1, None);
+    let dropped = until(&telemetry, 1, |now| now.retained.is_some());
+    let retained = dropped.retained.unwrap();
+    assert!(retained.left_ms > 3_590_000.0 && retained.spans == 3, "{retained:?}");
+    assert_eq!(dropped.verdicts[0].retained_until_unix_ms, Some(retained.until_unix_ms));
+    assert!(dropped.bare_verdict.is_none() && dropped.held.is_none());
+
+    send(&*processor, 1, 3, 1, None);
+    send(&*processor, 1, 4, 1, Some(("task.priority", "critical")));
+    send(&*processor, 1, 5, 1, None);
+    let kept = until(&telemetry, 1, |now| now.late.last().is_some_and(|late| late.verdict == "kept"));
+    let history: Vec<_> = kept
+        .verdicts
+        .iter()
+        .map(|one| (one.decision.verdict, one.decision.trigger, one.decision.spans))
+        .collect();
+    assert_eq!(history, [("dropped", "evicted_num_traces", 3), ("kept", "late_spans", 5)]);
+    assert_eq!(votes(&kept), [("noise", true, "not_matched"), ("important", false, "matched")]);
+    let late: Vec<_> = kept.late.iter().map(|late| (late.verdict, late.retained, late.spans)).collect();
+    assert_eq!(late, [("dropped", true, 2), ("kept", false, 1)]);
+    assert!(kept.retained.is_none());
+    processor.shutdown(soon());
+}
+
+#[tokio::test]
 async fn a_full_next_stage_does_not_keep_the_shard_from_answering() {
     let sink = Arc::new(Sink::default());
     sink.close();
