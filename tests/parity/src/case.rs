@@ -8,10 +8,11 @@ use crate::corpus::{Quirk, SCENARIOS};
 use crate::generate;
 
 /// The files of cases, embedded: golden files and documentation follow their order.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("attributes.yaml", include_str!("../cases/attributes.yaml")),
     ("traces.yaml", include_str!("../cases/traces.yaml")),
     ("combined.yaml", include_str!("../cases/combined.yaml")),
+    ("conditions.yaml", include_str!("../cases/conditions.yaml")),
     ("limits.yaml", include_str!("../cases/limits.yaml")),
     ("timing.yaml", include_str!("../cases/timing.yaml")),
     ("differences.yaml", include_str!("../cases/differences.yaml")),
