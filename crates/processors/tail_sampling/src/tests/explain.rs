@@ -4,7 +4,7 @@ use super::{PRIORITY, soon, start};
 use crate::explain::{ShardView, Source};
 use crate::recent::Recent;
 use forebay_component::Processor;
-use forebay_sampling::{PolicySet, compile};
+use forebay_sampling::{Decision, Evidence, PolicySet, Reason, Trigger, Verdict, compile};
 use forebay_telemetry::{DecisionFilter, DecisionSource, Explanation, Telemetry};
 use forebay_testkit::{Sink, requests};
 use std::sync::Arc;
@@ -243,4 +243,38 @@ fn a_busy_thread_is_not_waited_for_and_a_stopped_one_holds_nothing() {
     let stopped = ask();
     assert_eq!((stopped.unanswered, stopped.knows()), (None, false));
     assert_eq!(stopped.remembered.since_unix_ms, Some(5_000), "none has been forgotten since the start");
+}
+
+#[test]
+fn the_default_remembers_some_twenty_thousand_verdicts() {
+    let recent = Recent::new(8 << 20, Arc::default());
+    for number in 0..60_000_u64 {
+        recent.decided(Decision {
+            trace_id: requests::trace_id(number),
+            verdict: Verdict::Kept,
+            reason: Reason::PolicyMatch,
+            trigger: Trigger::EarlyKeep,
+            policy: None,
+            evidence: Some(Evidence {
+                span_id: Some([1; 8]),
+                key: "task.priority".into(),
+                value: "critical".to_owned(),
+            }),
+            votes: Default::default(),
+            spans: 12,
+            bytes: 4000,
+            first_seen: Duration::ZERO,
+            last_seen: Duration::ZERO,
+            decided_at: Duration::from_nanos(number),
+            root_name: Some("research_workflow".into()),
+            service_name: Some("orchestrator".into()),
+            priority: Some("critical".into()),
+            duration: Duration::ZERO,
+            times: Some((1, 2)),
+            retained_until: None,
+        });
+    }
+    let verdicts = recent.verdicts();
+    assert!((20_000..30_000).contains(&verdicts.len()), "{} of {} bytes", verdicts.len(), recent.memory());
+    assert!(recent.memory() <= 6 << 20);
 }
