@@ -2,6 +2,7 @@
 
 mod explain;
 mod log;
+mod patience;
 
 use crate::config::configure;
 use forebay_component::{Consumer, Processor};

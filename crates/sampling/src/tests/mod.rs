@@ -1,5 +1,7 @@
 //! The sampler's tests, by what they are about.
 
+mod adversarial;
+mod classes;
 mod combined;
 mod compile;
 mod composite;
@@ -10,8 +12,10 @@ mod limits;
 mod marks;
 mod million;
 mod model;
+mod patience;
 mod policies;
 mod properties;
+mod retained;
 mod sampler;
 mod span_ingest;
 mod support;
