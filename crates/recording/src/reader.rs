@@ -6,6 +6,7 @@ use crate::input::{self, Input, ZSTD, read_up_to};
 use forebay_otlp::json::decode_request;
 use forebay_otlp::traces::{RequestStats, validate};
 use std::io::{self, BufRead, Read};
+use zstd::bulk::Decompressor;
 
 /// A request of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct Reader {
     /// Where the next record begins.
     next: Place,
     ended: bool,
+    zstd: Decompressor<'static>,
     message: Vec<u8>,
     inflated: Vec<u8>,
     converted: Vec<u8>,
@@ -55,6 +57,8 @@ impl Reader {
             framing: if is_text { Framing::Lines } else { Framing::Lengths },
             next: Place { line: is_text.then_some(1), ..next },
             ended: false,
+            zstd: Decompressor::new()
+                .map_err(|error| ReadError { place: next, problem: Problem::Compressed(error) })?,
             message: Vec::new(),
             inflated: Vec::new(),
             converted: Vec::new(),
@@ -143,7 +147,7 @@ impl Reader {
         let fail = |problem| ReadError { place, problem };
         let (mut content, mut bytes) = (Content::Message, &self.message);
         if self.framing == Framing::Lengths && bytes.starts_with(&ZSTD) {
-            inflate(bytes, &mut self.inflated).map_err(fail)?;
+            inflate(bytes, &mut self.zstd, &mut self.inflated).map_err(fail)?;
             (content, bytes) = (Content::Inflated, &self.inflated);
         }
         // No request in protobuf begins so: it would be a field that does not exist, of a kind that does not either.
@@ -162,8 +166,16 @@ impl Reader {
     }
 }
 
-fn inflate(message: &[u8], to: &mut Vec<u8>) -> Result<(), Problem> {
+/// Decompresses one message; in one go when it says its size, as the exporters' do.
+fn inflate(message: &[u8], context: &mut Decompressor<'static>, to: &mut Vec<u8>) -> Result<(), Problem> {
     to.clear();
+    if let Some(size) = Decompressor::upper_bound(message).filter(|size| *size <= MAX_MESSAGE) {
+        to.reserve(size);
+        if context.decompress_to_buffer(message, to).is_ok() {
+            return Ok(());
+        }
+        to.clear();
+    }
     let mut decoder = zstd::stream::read::Decoder::with_buffer(message).map_err(Problem::Compressed)?;
     let read = read_up_to(&mut decoder, MAX_MESSAGE as u64 + 1, to).map_err(Problem::Compressed)?;
     if read > MAX_MESSAGE { Err(Problem::Inflated) } else { Ok(()) }

@@ -19,6 +19,10 @@ const POLICIES: &str = r#"[
     {"name": "slow", "type": "latency", "latency": {"threshold_ms": 15000}},
     {"name": "few", "type": "probabilistic", "probabilistic": {"sampling_percentage": 5}}]"#;
 
+/// The agent's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Replays of the corpus of 100,000 spans.
 const REPLAYS: u32 = 10;
 const ROUNDS: usize = 3;
