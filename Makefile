@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e parity bench bench-instructions
+.PHONY: FORCE help run demo-backends test test-deps lint test-rust test-deploy test-e2e parity bench bench-peers bench-report bench-instructions
 
 INSTALL := tests/backends/install.sh
 STEP = @printf '\n=== %s\n'
@@ -53,8 +53,17 @@ test-e2e: target/debug/forebay ## end to end: real SDK, real backends, real proc
 parity: target/debug/forebay ## tail_sampling beside the Go collector that OTELCOL_BIN names (docs/parity.md)
 	cargo run --locked -p forebay-parity -- $(PARITY_ARGS)
 
-bench: ## CPU and memory per million spans, beside the Go collector where OTELCOL_BIN names one
-	cargo run --release -p forebay-bench -- $(BENCH_ARGS)
+bench: ## CPU and memory per million spans, every case (BENCH_ARGS='--case benches/cases/held --rounds 5')
+	cargo build --release --locked -p forebay -p forebay-bench
+	target/release/forebay-bench run --agents forebay $(BENCH_ARGS)
+
+bench-peers: ## the same beside the Go collector: OTELCOL_BIN, or one on PATH, or built on first use
+	cargo build --release --locked -p forebay -p forebay-bench
+	@[ -n "$${OTELCOL_BIN:-}" ] || command -v otelcol >/dev/null || $(INSTALL) otelcol
+	@. tests/backends/versions.sh && use_otelcol && target/release/forebay-bench run --agents forebay,otelcol $(BENCH_ARGS)
+
+bench-report: ## put the last run's tables into docs/performance.md
+	cargo run --release --locked -p forebay-bench -- report --into docs/performance.md
 
 bench-instructions: ## count the hot paths' instructions (callgrind) and fail when one grew by more than 5 %; RECORD=1 records
 	$(STEP) 'instructions of the hot paths'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests and `make demo-backends` need: pinned, once, outside the repository.
-# usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind ...
+# usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind|otelcol ...
 # Each goes to ${XDG_CACHE_HOME:-~/.cache}/forebay-testkit/NAME-VERSION and is skipped when already there;
 # a lock per tool and a rename at the end make parallel and interrupted runs harmless.
 set -euo pipefail
@@ -78,6 +78,16 @@ install_chromium() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 }
 
+# The peer of the benchmarks: the Go collector with the components that their cases name.
+build_otelcol() {
+    need go otelcol "install Go 1.26 or newer, or set OTELCOL_BIN"
+    GOBIN=$1 nice go install "go.opentelemetry.io/collector/cmd/builder@v$OTELCOL_VERSION"
+    sed "s/vVERSION/v$OTELCOL_VERSION/" "$here/otelcol-builder.yaml" >"$1/builder.yaml"
+    (cd "$1" && GOFLAGS= nice ./builder --config builder.yaml >build.log 2>&1) || die "otelcol: $(tail -3 "$1/build.log")"
+    mv "$1/build/otelcol" "$1/otelcol"
+    rm -rf "$1/build" "$1/builder"
+}
+
 install_valgrind() {
     if [ -n "${VALGRIND:-}" ] || command -v valgrind >/dev/null; then say "valgrind: ${VALGRIND:-$(command -v valgrind)} is there"; return; fi
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
@@ -103,10 +113,10 @@ build_valgrind() {
     rm -rf "$apt"
 }
 
-[ $# -gt 0 ] || die "usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind ..."
+[ $# -gt 0 ] || die "usage: install.sh jaeger|zipkin|python|chromium|kubeconform|k8s-schemas|valgrind|otelcol ..."
 for tool in "$@"; do
     case $tool in
-        jaeger | zipkin | python | kubeconform | k8s-schemas) once "$tool" "$(tool_dir "$tool")" ;;
+        jaeger | zipkin | python | kubeconform | k8s-schemas | otelcol) once "$tool" "$(tool_dir "$tool")" ;;
         chromium) install_chromium ;;
         valgrind) install_valgrind ;;
         *) die "unknown tool '$tool'" ;;

@@ -5,6 +5,7 @@ ZIPKIN_VERSION=3.5.1
 KUBECONFORM_VERSION=0.8.0
 KUBERNETES_VALIDATE_VERSION=1.37.0 # carries the Kubernetes JSON schemas
 K8S_VERSION=1.34.0
+OTELCOL_VERSION=0.158.0
 
 FOREBAY_TESTKIT=${XDG_CACHE_HOME:-$HOME/.cache}/forebay-testkit
 BACKENDS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,6 +17,7 @@ tool_dir() {
         zipkin) echo "$FOREBAY_TESTKIT/zipkin-$ZIPKIN_VERSION" ;;
         kubeconform) echo "$FOREBAY_TESTKIT/kubeconform-$KUBECONFORM_VERSION" ;;
         k8s-schemas) echo "$FOREBAY_TESTKIT/k8s-schemas-$K8S_VERSION" ;;
+        otelcol) echo "$FOREBAY_TESTKIT/otelcol-$OTELCOL_VERSION" ;;
         # The distribution's own version: callgrind counts the same in each.
         valgrind) echo "$FOREBAY_TESTKIT/valgrind-$(. /etc/os-release 2>/dev/null; echo "${ID:-linux}${VERSION_ID:-}")" ;;
         # A changed requirement or interpreter is another environment.
@@ -47,4 +49,11 @@ use_valgrind() {
     for VALGRIND in "$root/usr/bin/valgrind.bin" "$root/usr/bin/valgrind"; do [ ! -x "$VALGRIND" ] || break; done
     for VALGRIND_LIB in "$root/usr/libexec/valgrind" "$root"/usr/lib/*/valgrind; do [ ! -d "$VALGRIND_LIB" ] || break; done
     export VALGRIND VALGRIND_LIB
+}
+
+# Exports OTELCOL_BIN, unless it is set or a collector is on PATH.
+use_otelcol() {
+    if [ -n "${OTELCOL_BIN:-}" ] || command -v otelcol >/dev/null; then return; fi
+    OTELCOL_BIN=$(tool_dir otelcol)/otelcol
+    export OTELCOL_BIN
 }

@@ -15,15 +15,18 @@ use crate::error::BenchError;
 /// Linux reports CPU times in units of 1/100 s to programs, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 const START_WITHIN: Duration = Duration::from_secs(30);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Longer than an agent with millions of held spans to decide takes.
+const STOP_WITHIN: Duration = Duration::from_secs(120);
 
 /// How to start an agent.
 pub struct AgentSpec<'a> {
     pub name: &'a str,
     pub binary: &'a Path,
     pub config: &'a Path,
-    /// Where its exporters send.
-    pub sink: SocketAddr,
+    /// Where its exporters send: variables of its environment and the ports they name.
+    pub sinks: &'a [(&'a str, SocketAddr)],
+    /// The processors it may run on, as `taskset -c` takes them.
+    pub cpus: Option<&'a str>,
     /// What it prints goes there.
     pub log: PathBuf,
 }
@@ -40,7 +43,7 @@ pub struct Agent {
 impl Agent {
     /// Starts the agent and waits until its receiver takes connections.
     ///
-    /// Its config finds its ports in the environment: `BENCH_OTLP_PORT` to listen on, `BENCH_SINK_PORT` to send to,
+    /// Its config finds its ports in the environment: `BENCH_OTLP_PORT` to listen on, those of `sinks` to send to,
     /// `BENCH_ADMIN_PORT` for its own telemetry.
     pub async fn start(spec: AgentSpec<'_>) -> Result<Self, BenchError> {
         let cannot = |error: std::io::Error| BenchError::agent(spec.name, error);
@@ -49,12 +52,20 @@ impl Agent {
         }
         let log = File::create(&spec.log).map_err(BenchError::file(&spec.log))?;
         let (otlp_port, admin_port) = (free_port().map_err(cannot)?, free_port().map_err(cannot)?);
-        let mut child = Command::new(spec.binary)
+        let mut command = match spec.cpus {
+            None => Command::new(spec.binary),
+            Some(cpus) => {
+                let mut command = Command::new("taskset");
+                command.arg("-c").arg(cpus).arg(spec.binary);
+                command
+            }
+        };
+        let mut child = command
             .arg("--config")
             .arg(spec.config)
             .env("BENCH_OTLP_PORT", otlp_port.to_string())
             .env("BENCH_ADMIN_PORT", admin_port.to_string())
-            .env("BENCH_SINK_PORT", spec.sink.port().to_string())
+            .envs(spec.sinks.iter().map(|(name, sink)| (name, sink.port().to_string())))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(cannot)?)
             .stderr(log)
@@ -86,7 +97,15 @@ impl Agent {
     /// The largest resident size of the process so far, in bytes.
     pub fn peak_bytes(&self) -> Result<u64, BenchError> {
         let text = self.proc("status")?;
-        parse_peak_kib(&text)
+        parse_kib(&text, "VmHWM:")
+            .map(|kib| kib * 1024)
+            .ok_or_else(|| BenchError::agent(&self.name, "its /proc status is not understood"))
+    }
+
+    /// The resident size of the process now, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64, BenchError> {
+        let text = self.proc("status")?;
+        parse_kib(&text, "VmRSS:")
             .map(|kib| kib * 1024)
             .ok_or_else(|| BenchError::agent(&self.name, "its /proc status is not understood"))
     }
@@ -117,9 +136,15 @@ pub fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// VmHWM of a `/proc/<pid>/status`, in KiB.
-pub fn parse_peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// User and system time of a process so far, in seconds.
+pub fn cpu_seconds_of(process: &str) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    parse_cpu_ticks(&stat).map(|ticks| ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// A size in a `/proc/<pid>/status`, in KiB: `VmHWM:` is the largest resident one so far, `VmRSS:` the one now.
+pub fn parse_kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 

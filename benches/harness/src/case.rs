@@ -4,9 +4,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::protocol::{Compression, Protocol};
 use crate::tally::Keep;
 
 /// The peers' order in tables; agents that are not named here follow in alphabetical order.
@@ -26,6 +27,59 @@ pub struct CaseFile {
     pub spans_per_request: usize,
     /// Which traces must come out.
     pub keep: Keep,
+    /// What the loader speaks.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How the loader compresses.
+    #[serde(default)]
+    pub compression: Compression,
+    /// Where the agent sends; each must get all that must come out.
+    #[serde(default = "one_otlp")]
+    pub sinks: Vec<SinkKind>,
+    /// What is measured.
+    #[serde(default)]
+    pub measure: Measure,
+    /// The share of the maximum rate at which to send; the maximum is that of the slowest agent, measured first.
+    pub share_of_maximum: Option<f64>,
+    /// Measure at each of these numbers of spans, as a case of its own.
+    #[serde(default)]
+    pub steps: Vec<usize>,
+    /// Spans of each trace, when all shall have the same.
+    pub spans_per_trace: Option<usize>,
+    /// Mean size of a span in bytes.
+    #[serde(default = "usual_span")]
+    pub span_bytes: usize,
+}
+
+/// Where an agent sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkKind {
+    /// OTLP/gRPC.
+    Otlp,
+    /// Zipkin v2 JSON.
+    Zipkin,
+}
+
+/// What a case measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// CPU from the first request until all is delivered.
+    #[default]
+    Delivered,
+    /// CPU and memory while everything is held undecided; what must come out is checked after the stop.
+    Held,
+    /// CPU and memory without any load.
+    Idle,
+}
+
+fn one_otlp() -> Vec<SinkKind> {
+    vec![SinkKind::Otlp]
+}
+
+fn usual_span() -> usize {
+    340
 }
 
 /// A case and the agents it has configs for.
@@ -55,6 +109,18 @@ impl Case {
         agents.sort_by_key(|agent| (rank(agent), agent.clone()));
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { name, folder: folder.to_owned(), file, agents })
+    }
+
+    /// The case at each of its steps, or as it is.
+    pub fn steps(self) -> Vec<Self> {
+        if self.file.steps.is_empty() {
+            return vec![self];
+        }
+        let at = |&spans: &usize| {
+            let file = CaseFile { spans, ..self.file.clone() };
+            Self { name: format!("{}_{spans}", self.name), file, ..self.clone() }
+        };
+        self.file.steps.iter().map(at).collect()
     }
 
     /// The agent's config file.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::error::BenchError;
 use crate::load::{self, LoadOptions};
+use crate::protocol::{Compression, Protocol};
 use crate::sink::Sink;
 use crate::tally::{Keep, Tally};
 
@@ -23,10 +24,12 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Replays a corpus of agent-task traces to an OTLP/gRPC receiver.
+    /// Replays a corpus of agent-task traces to an OTLP receiver.
     Load(LoadArgs),
     /// Counts what an agent sends, and checks it against what `load` with the same corpus must lead to.
     Sink(SinkArgs),
+    /// Prints the results of `run` as the tables of docs/performance.md.
+    Report(ReportArgs),
     /// Runs cases: starts each agent in turn, loads it, checks what comes out, measures its CPU and memory.
     Run(RunArgs),
 }
@@ -46,6 +49,9 @@ pub struct CorpusArgs {
     /// Mean size of a span in bytes.
     #[arg(long, default_value_t = 340)]
     pub span_bytes: usize,
+    /// Spans of each trace; 8 to 32 when not given.
+    #[arg(long)]
+    pub spans_per_trace: Option<usize>,
     /// Seed of the corpus.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -54,12 +60,14 @@ pub struct CorpusArgs {
 impl CorpusArgs {
     /// Builds the corpus and says how often to replay it.
     pub fn build(&self) -> Result<(Arc<Corpus>, u32), BenchError> {
+        let usual = CorpusOptions::default();
         let corpus = Corpus::build(&CorpusOptions {
+            spans_per_task: self.spans_per_trace.map_or(usual.spans_per_task.clone(), |spans| spans..=spans),
             seed: self.seed,
             spans: self.corpus_spans.min(self.spans),
             spans_per_request: self.spans_per_request,
             span_bytes: self.span_bytes,
-            ..CorpusOptions::default()
+            ..usual
         })
         .map_err(|error| BenchError::Usage(error.to_string()))?;
         let replays = u32::try_from(self.spans.div_ceil(corpus.spans()))
@@ -87,6 +95,12 @@ pub struct LoadArgs {
     /// host:port of the receiver.
     #[arg(long, default_value = "127.0.0.1:4317")]
     endpoint: String,
+    /// What to speak.
+    #[arg(long, default_value = "grpc")]
+    protocol: Protocol,
+    /// How to compress.
+    #[arg(long, default_value = "none")]
+    compression: Compression,
     #[command(flatten)]
     corpus: CorpusArgs,
     #[command(flatten)]
@@ -122,6 +136,12 @@ pub struct RunArgs {
     /// Overrides the case's spans per request.
     #[arg(long)]
     pub spans_per_request: Option<usize>,
+    /// One round of 200,000 spans at most: whether everything works, no figures.
+    #[arg(long)]
+    pub quick: bool,
+    /// The processors that the agents may run on, as `taskset -c` takes them; the loader has all.
+    #[arg(long)]
+    pub agent_cpus: Option<String>,
     #[command(flatten)]
     pub send: SendArgs,
     /// Where the results are written as JSON.
@@ -129,11 +149,23 @@ pub struct RunArgs {
     pub json: PathBuf,
 }
 
+#[derive(Args)]
+pub struct ReportArgs {
+    /// What `run --json` wrote.
+    #[arg(default_value = "target/bench/results.json")]
+    pub results: PathBuf,
+    /// A Markdown file whose lines between `<!-- results -->` and `<!-- /results -->` are replaced by the tables.
+    #[arg(long)]
+    pub into: Option<PathBuf>,
+}
+
 /// `forebay-bench load`.
 pub async fn load(args: LoadArgs) -> Result<(), BenchError> {
     let (corpus, replays) = args.corpus.build()?;
     let options = LoadOptions {
         endpoint: args.endpoint,
+        protocol: args.protocol,
+        compression: args.compression,
         connections: args.send.connections,
         in_flight: args.send.in_flight,
         rate: args.send.rate,
@@ -141,7 +173,7 @@ pub async fn load(args: LoadArgs) -> Result<(), BenchError> {
     };
     let report = load::load(corpus, options).await?;
     println!(
-        "sent {} spans in {} requests in {:.2} s: {:.0} spans/s; {} refusals, {} spans rejected; \
+        "sent {} spans in {} requests in {:.2} s: {:.0} spans/s; {} refusals, {} spans rejected, {:.2} CPU-s of the loader; \
          acknowledged in p50 {:.2} p99 {:.2} p99.9 {:.2} ms",
         report.spans,
         report.requests,
@@ -149,6 +181,7 @@ pub async fn load(args: LoadArgs) -> Result<(), BenchError> {
         report.spans_per_second(),
         report.refused,
         report.rejected,
+        report.harness_cpu_seconds,
         report.ack_p50_ms,
         report.ack_p99_ms,
         report.ack_p999_ms,

@@ -1,20 +1,17 @@
-//! Replays a corpus over OTLP/gRPC, at full speed or at a fixed rate.
+//! Replays a corpus over OTLP, at full speed or at a fixed rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use forebay_generator::Corpus;
-use forebay_generator::client::EXPORT_PATH;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
 
-use crate::codec::{LoadCodec, Replayed};
+use crate::agent::cpu_seconds_of;
 use crate::error::BenchError;
+use crate::protocol::{Compression, Connection, Failure, Outgoing, Protocol};
 
 /// First and longest pause after a refusal.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
@@ -24,9 +21,11 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// How to send.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// `host:port` of an OTLP/gRPC receiver.
+    /// `host:port` of an OTLP receiver.
     pub endpoint: String,
-    /// TCP connections; requests take turns.
+    pub protocol: Protocol,
+    pub compression: Compression,
+    /// TCP connections over gRPC; requests take turns. Over HTTP each request under way has one of its own.
     pub connections: usize,
     /// Requests awaiting their answer on each connection.
     pub in_flight: usize,
@@ -37,13 +36,15 @@ pub struct LoadOptions {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct LoadReport {
     /// Spans acknowledged.
     pub spans: u64,
     pub requests: u64,
     /// From the first request to the last acknowledgement.
     pub seconds: f64,
+    /// CPU of this process meanwhile, loader and sink together.
+    pub harness_cpu_seconds: f64,
     /// Requests that were refused and sent again.
     pub refused: u64,
     /// Spans that the receiver rejected for good.
@@ -62,6 +63,7 @@ impl LoadReport {
 
 struct Shared {
     corpus: Arc<Corpus>,
+    outgoing: Outgoing,
     options: LoadOptions,
     start: Instant,
     next: AtomicU64,
@@ -72,19 +74,15 @@ struct Shared {
 
 /// Sends all replays and waits for the last acknowledgement.
 pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadReport, BenchError> {
-    let mut channels = Vec::new();
+    let outgoing = Outgoing::new(&corpus, options.replays, options.protocol, options.compression)?;
+    let mut connections = Vec::new();
     for _ in 0..options.connections.max(1) {
-        let endpoint = Endpoint::from_shared(format!("http://{}", options.endpoint))
-            .map_err(|error| BenchError::Usage(format!("`{}` is no host:port: {error}", options.endpoint)))?;
-        let channel = endpoint.tcp_nodelay(true).connect().await;
-        channels.push(
-            channel.map_err(|error| {
-                BenchError::Load(format!("cannot connect to {}: {error}", options.endpoint))
-            })?,
-        );
+        connections.push(Connection::open(&options.endpoint, options.protocol).await?);
     }
+    let cpu_before = cpu_seconds_of("self").unwrap_or_default();
     let shared = Arc::new(Shared {
         corpus,
+        outgoing,
         start: Instant::now(),
         next: AtomicU64::new(0),
         spans: AtomicU64::new(0),
@@ -95,8 +93,9 @@ pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadRepor
     let mut workers = JoinSet::new();
     // One lane after another per connection, so that consecutive requests take different connections.
     for _ in 0..shared.options.in_flight.max(1) {
-        for channel in &channels {
-            workers.spawn(worker(Arc::clone(&shared), channel.clone()));
+        for connection in &connections {
+            let lane = connection.another(shared.options.protocol).await?;
+            workers.spawn(worker(Arc::clone(&shared), lane));
         }
     }
     let mut latencies = Vec::new();
@@ -113,6 +112,7 @@ pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadRepor
         spans: shared.spans.load(Relaxed),
         requests: latencies.len() as u64,
         seconds,
+        harness_cpu_seconds: cpu_seconds_of("self").unwrap_or_default() - cpu_before,
         refused: shared.refused.load(Relaxed),
         rejected: shared.rejected.load(Relaxed),
         ack_p50_ms: percentile(0.5),
@@ -122,11 +122,10 @@ pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadRepor
 }
 
 /// Takes the next request until all are sent; returns the latency of each in microseconds.
-async fn worker(shared: Arc<Shared>, channel: Channel) -> Result<Vec<u32>, BenchError> {
+async fn worker(shared: Arc<Shared>, mut connection: Connection) -> Result<Vec<u32>, BenchError> {
     let requests = shared.corpus.requests();
     let total = requests.len() as u64 * u64::from(shared.options.replays);
     let spans_per_request = shared.corpus.spans() as f64 / requests.len() as f64;
-    let mut grpc = Grpc::new(channel);
     let mut latencies = Vec::new();
     loop {
         let number = shared.next.fetch_add(1, Relaxed);
@@ -144,8 +143,7 @@ async fn worker(shared: Arc<Shared>, channel: Channel) -> Result<Vec<u32>, Bench
         };
         let request = (number % requests.len() as u64) as usize;
         let replay = (number / requests.len() as u64) as u32;
-        let item = Replayed { corpus: Arc::clone(&shared.corpus), request, replay };
-        let rejected = send(&shared, &mut grpc, item).await?;
+        let rejected = send(&shared, &mut connection, request, replay).await?;
         let spans = requests[request].spans() as u64;
         shared.spans.fetch_add(spans.saturating_sub(rejected), Relaxed);
         shared.rejected.fetch_add(rejected, Relaxed);
@@ -154,26 +152,23 @@ async fn worker(shared: Arc<Shared>, channel: Channel) -> Result<Vec<u32>, Bench
 }
 
 /// Sends one request until it is taken; returns the number of rejected spans.
-async fn send(shared: &Shared, grpc: &mut Grpc<Channel>, item: Replayed) -> Result<u64, BenchError> {
+async fn send(
+    shared: &Shared,
+    connection: &mut Connection,
+    request: usize,
+    replay: u32,
+) -> Result<u64, BenchError> {
     let (first, mut pause) = (Instant::now(), BACKOFF.0);
     loop {
-        let status = match attempt(grpc, item.clone()).await {
+        match connection.send(&shared.outgoing, &shared.corpus, request, replay).await {
             Ok(rejected) => return Ok(rejected),
-            Err(status) => status,
-        };
-        let retryable = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
-        if !retryable || first.elapsed() > GIVE_UP_AFTER {
-            return Err(BenchError::Load(format!("{:?}: {}", status.code(), status.message())));
+            Err(Failure::Refused(_)) if first.elapsed() < GIVE_UP_AFTER => {}
+            Err(Failure::Refused(message) | Failure::Failed(message)) => {
+                return Err(BenchError::Load(message));
+            }
         }
         shared.refused.fetch_add(1, Relaxed);
         sleep(pause).await;
         pause = (pause * 2).min(BACKOFF.1);
     }
-}
-
-async fn attempt(grpc: &mut Grpc<Channel>, item: Replayed) -> Result<u64, Status> {
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let path = http::uri::PathAndQuery::from_static(EXPORT_PATH);
-    let response = grpc.unary(tonic::Request::new(item), path, LoadCodec).await?.into_inner();
-    Ok(response.partial_success.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0)))
 }

@@ -9,12 +9,14 @@ mod cli;
 mod codec;
 mod error;
 mod load;
+mod protocol;
 mod report;
 mod round;
 mod run;
 mod scan;
 mod sink;
 mod tally;
+mod zipkin_sink;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ async fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => cli::load(args).await,
         Command::Sink(args) => cli::sink(args).await,
+        Command::Report(args) => report::print(&args),
         Command::Run(args) => run::run(args).await,
     };
     match outcome {

@@ -2,20 +2,24 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::case::Measure;
+use crate::cli::ReportArgs;
+use crate::error::BenchError;
 use crate::round::Round;
 
 /// The results of `run`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Report {
     pub machine: Machine,
     pub cases: Vec<CaseReport>,
 }
 
 /// What the figures were measured on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Machine {
     pub cpu: String,
     pub cores: usize,
@@ -42,13 +46,16 @@ impl fmt::Display for Machine {
 }
 
 /// All rounds of a case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct CaseReport {
     pub case: String,
     pub description: String,
     /// Spans sent to each agent in each round.
     pub spans: u64,
     pub spans_per_request: usize,
+    pub measure: Measure,
+    /// Spans per second at which they were sent; None: as fast as they were taken.
+    pub rate: Option<f64>,
     /// Size of the requests over number of spans, resources and scopes included.
     pub wire_bytes_per_span: f64,
     /// In the order of the table; ratios are to the first.
@@ -104,23 +111,100 @@ impl CaseReport {
     }
 }
 
+/// A column: its title, how many digits, and what it shows of a round.
+type Column = (&'static str, usize, fn(&Round) -> f64);
+
+const CPU: Column = ("CPU-s per million spans", 2, |round| round.cpu_seconds_per_million);
+const RATE: Column = ("spans/s", 0, |round| round.spans_per_second);
+const PEAK: Column = ("peak MiB", 0, |round| round.peak_mib);
+const RESIDENT: Column = ("resident MiB", 0, |round| round.resident_mib);
+
+impl CaseReport {
+    fn columns(&self) -> Vec<Column> {
+        match self.measure {
+            Measure::Delivered if self.rate.is_some() => vec![
+                CPU,
+                ("ack p50 ms", 2, |round| round.load.ack_p50_ms),
+                ("p99 ms", 2, |round| round.load.ack_p99_ms),
+                ("p99.9 ms", 2, |round| round.load.ack_p999_ms),
+            ],
+            Measure::Delivered => vec![CPU, RATE, PEAK],
+            Measure::Held => {
+                vec![CPU, RATE, RESIDENT, ("resident / wire", 2, |round| round.resident_over_wire)]
+            }
+            Measure::Idle => vec![RESIDENT, ("CPU ms in 30 s", 0, |round| round.cpu_seconds * 1000.0)],
+        }
+    }
+}
+
 impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown =
             |spread: Option<Spread>, digits| spread.map_or("-".to_owned(), |spread| spread.show(digits));
+        let columns = self.columns();
+        let compared = self.measure != Measure::Idle;
+        write!(f, "\n| {} |", self.case)?;
+        columns.iter().try_for_each(|(title, ..)| write!(f, " {title} |"))?;
         let first = self.agents.first().map_or("", String::as_str);
-        writeln!(f, "\n| {} | CPU-s per million spans | spans/s | peak MiB | CPU / {first} |", self.case)?;
-        writeln!(f, "|---|---|---|---|---|")?;
+        if compared {
+            write!(f, " CPU / {first} |")?;
+        }
+        writeln!(f, "\n|---|{}", "---|".repeat(columns.len() + usize::from(compared)))?;
         for agent in &self.agents {
-            writeln!(
-                f,
-                "| {agent} | {} | {} | {} | {} |",
-                shown(self.spread(agent, |round| round.cpu_seconds_per_million), 2),
-                shown(self.spread(agent, |round| round.spans_per_second), 0),
-                shown(self.spread(agent, |round| round.peak_mib), 0),
-                shown(self.ratio(agent), 1),
-            )?;
+            write!(f, "| {agent} |")?;
+            for (_, digits, value) in &columns {
+                write!(f, " {} |", shown(self.spread(agent, value), *digits))?;
+            }
+            if compared {
+                write!(f, " {} |", shown(self.ratio(agent), 1))?;
+            }
+            writeln!(f)?;
         }
         self.failures.iter().try_for_each(|failure| writeln!(f, "{failure}"))
+    }
+}
+
+const BEGIN: &str = "<!-- results -->";
+const END: &str = "<!-- /results -->";
+
+/// `forebay-bench report`.
+pub fn print(args: &ReportArgs) -> Result<(), BenchError> {
+    let text = fs::read_to_string(&args.results).map_err(BenchError::file(&args.results))?;
+    let report: Report = serde_json::from_str(&text)
+        .map_err(|error| BenchError::Case { path: args.results.clone(), message: error.to_string() })?;
+    match &args.into {
+        None => print!("{}", report.markdown()),
+        Some(path) => replace(path, &report.markdown())?,
+    }
+    Ok(())
+}
+
+/// Puts the tables between the two marks of a file.
+fn replace(path: &Path, tables: &str) -> Result<(), BenchError> {
+    let text = fs::read_to_string(path).map_err(BenchError::file(path))?;
+    let place = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = place else {
+        return Err(BenchError::Usage(format!("{} has no lines {BEGIN} and {END}", path.display())));
+    };
+    fs::write(path, format!("{before}{BEGIN}\n{tables}\n{END}{after}")).map_err(BenchError::file(path))
+}
+
+impl Report {
+    /// All tables, with what they were measured on.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("Measured on {}.\n", self.machine);
+        for case in &self.cases {
+            let rounds = case.rounds.iter().map(|round| round.round).max().unwrap_or_default();
+            text += &format!("\n**{}**: {}", case.case, case.description);
+            if case.measure != Measure::Idle {
+                text += &format!("; {} spans, {} a request", case.spans, case.spans_per_request);
+            }
+            text += &case.rate.map_or(String::new(), |rate| format!(", at {rate:.0} spans/s"));
+            text += &format!("; {rounds} rounds.\n{case}");
+            if case.incorrect() > 0 {
+                text += &format!("\n**{} of the rounds are WRONG.**\n", case.incorrect());
+            }
+        }
+        text
     }
 }

@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_generator::Corpus;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{Agent, AgentSpec};
-use crate::case::Case;
+use crate::case::{Case, Measure, SinkKind};
 use crate::cli::SendArgs;
 use crate::error::BenchError;
 use crate::load::{LoadOptions, LoadReport, load};
 use crate::sink::Sink;
-use crate::tally::{Counts, Keep, Tally};
+use crate::tally::{Counts, Tally};
+use crate::zipkin_sink::ZipkinSink;
 
 /// How long nothing may arrive before the rest counts as lost.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
+/// How long an idle agent is watched, and how long it may take to come to rest before.
+const IDLE: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(3);
 /// How long after the last expected span doubled or unwanted ones are still waited for.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -27,12 +31,14 @@ pub struct Setup<'a> {
     pub case: &'a Case,
     pub corpus: Arc<Corpus>,
     pub replays: u32,
-    pub keep: Keep,
     pub send: SendArgs,
+    /// Spans per second; None: as fast as they are taken.
+    pub rate: Option<f64>,
+    pub cpus: Option<String>,
 }
 
 /// What one round measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Round {
     pub agent: String,
     pub round: usize,
@@ -45,7 +51,12 @@ pub struct Round {
     pub delivered_seconds: f64,
     /// The process's largest resident size.
     pub peak_mib: f64,
+    /// Its resident size at the end of what is measured.
+    pub resident_mib: f64,
+    /// That over the size of the requests sent.
+    pub resident_over_wire: f64,
     pub load: LoadReport,
+    /// Of the first sink, or of one that got something wrong.
     pub counts: Counts,
     /// Whether the agent ended by itself, without an error, when asked to stop.
     pub stopped_cleanly: bool,
@@ -53,43 +64,109 @@ pub struct Round {
     pub correct: bool,
 }
 
+/// The sinks of a run, each with a tally of its own.
+#[derive(Default)]
+struct Sinks {
+    tallies: Vec<Arc<Tally>>,
+    ports: Vec<(&'static str, SocketAddr)>,
+    otlp: Vec<Sink>,
+    zipkin: Vec<ZipkinSink>,
+}
+
+impl Sinks {
+    async fn start(setup: &Setup<'_>) -> Result<Self, BenchError> {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut sinks = Self::default();
+        for kind in &setup.case.file.sinks {
+            let tally = Arc::new(Tally::new(&setup.corpus, setup.replays, setup.case.file.keep));
+            sinks.tallies.push(Arc::clone(&tally));
+            match kind {
+                SinkKind::Otlp => {
+                    let name = if sinks.otlp.is_empty() { "BENCH_SINK_PORT" } else { "BENCH_SINK2_PORT" };
+                    let sink = Sink::start(any_port, tally).await?;
+                    sinks.ports.push((name, sink.address));
+                    sinks.otlp.push(sink);
+                }
+                SinkKind::Zipkin => {
+                    let sink = ZipkinSink::start(any_port, tally).await?;
+                    sinks.ports.push(("BENCH_ZIPKIN_PORT", sink.address));
+                    sinks.zipkin.push(sink);
+                }
+            }
+        }
+        Ok(sinks)
+    }
+
+    /// Waits until each has got as many spans as it must, or none comes for long; returns when the last one did.
+    async fn delivered(&self) -> Instant {
+        let mut last = Instant::now();
+        for tally in &self.tallies {
+            last = last.max(delivered(tally).await);
+        }
+        last
+    }
+}
+
 /// Starts the agent, loads it, waits for what must come out, stops it.
 pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) -> Result<Round, BenchError> {
-    let tally = Arc::new(Tally::new(&setup.corpus, setup.replays, setup.keep));
-    let sink = Sink::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Arc::clone(&tally)).await?;
+    let file = &setup.case.file;
+    let sinks = Sinks::start(setup).await?;
     let config = setup.case.config(agent);
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
-    let spec = AgentSpec { name: agent, binary: &binary, config: &config, sink: sink.address, log };
+    let cpus = setup.cpus.as_deref();
+    let spec = AgentSpec { name: agent, binary: &binary, config: &config, sinks: &sinks.ports, cpus, log };
     let process = Agent::start(spec).await?;
+    if file.measure == Measure::Idle {
+        sleep(REST).await;
+    }
     let cpu_before = process.cpu_seconds()?;
     let start = Instant::now();
-    let options = LoadOptions {
-        endpoint: process.endpoint.clone(),
-        connections: setup.send.connections,
-        in_flight: setup.send.in_flight,
-        rate: setup.send.rate,
-        replays: setup.replays,
+    let (loaded, delivered) = if file.measure == Measure::Idle {
+        sleep(IDLE).await;
+        (LoadReport::default(), start)
+    } else {
+        let options = LoadOptions {
+            endpoint: process.endpoint.clone(),
+            protocol: file.protocol,
+            compression: file.compression,
+            connections: setup.send.connections,
+            in_flight: setup.send.in_flight,
+            rate: setup.rate,
+            replays: setup.replays,
+        };
+        let loaded = load(Arc::clone(&setup.corpus), options).await?;
+        let held = file.measure == Measure::Held;
+        let delivered = if held { Instant::now() } else { sinks.delivered().await };
+        sleep(SETTLE).await;
+        (loaded, delivered)
     };
-    let loaded = load(Arc::clone(&setup.corpus), options).await?;
-    let delivered = delivered(&tally).await;
-    sleep(SETTLE).await;
     let cpu_seconds = process.cpu_seconds()? - cpu_before;
-    let peak_mib = process.peak_bytes()? as f64 / (1024.0 * 1024.0);
+    let (peak, resident) = (process.peak_bytes()?, process.resident_bytes()?);
     let stopped_cleanly = process.stop().await?.success();
-    let counts = tally.counts();
+    let wire = setup.corpus.wire_bytes() as f64 * f64::from(setup.replays);
+    let all: Vec<Counts> = sinks.tallies.iter().map(|tally| tally.counts()).collect();
+    // Without a load nothing is expected.
+    let exact = file.measure == Measure::Idle || all.iter().all(Counts::is_exact);
+    let worst = all.iter().find(|counts| !counts.is_exact()).or(all.first()).copied().unwrap_or_default();
     Ok(Round {
         agent: agent.to_owned(),
         round,
-        cpu_seconds_per_million: cpu_seconds * 1e6 / loaded.spans as f64,
+        cpu_seconds_per_million: cpu_seconds * 1e6 / (loaded.spans as f64).max(1.0),
         cpu_seconds,
-        spans_per_second: loaded.spans_per_second(),
+        spans_per_second: if loaded.spans == 0 { 0.0 } else { loaded.spans_per_second() },
         delivered_seconds: (delivered - start).as_secs_f64(),
-        peak_mib,
+        peak_mib: mib(peak),
+        resident_mib: mib(resident),
+        resident_over_wire: resident as f64 / wire,
         stopped_cleanly,
-        correct: counts.is_exact() && loaded.rejected == 0 && stopped_cleanly,
+        correct: exact && loaded.rejected == 0 && stopped_cleanly,
         load: loaded,
-        counts,
+        counts: worst,
     })
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
 }
 
 /// Waits until as many spans have arrived as must, or none has for long; returns when the last one did.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -80,7 +81,9 @@ impl Service<http::Request<Body>> for CountingService {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let count = Count { tally: Arc::clone(&self.tally) };
         Box::pin(async move {
-            let mut grpc = tonic::server::Grpc::new(SinkCodec).max_decoding_message_size(64 * MIB as usize);
+            let mut grpc = tonic::server::Grpc::new(SinkCodec)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(64 * MIB as usize);
             Ok(grpc.unary(count, request).await)
         })
     }

@@ -34,7 +34,7 @@ pub struct Tally {
 }
 
 /// A [`Tally`] at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
     /// Spans that arrived, right or wrong.
     pub arrived: u64,
@@ -96,6 +96,23 @@ impl Tally {
         if outcome.is_err() {
             self.foreign.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts the spans of one request that is not protobuf.
+    pub fn add_ids(&self, bytes: usize, ids: impl Iterator<Item = ([u8; 16], [u8; 8])>) {
+        self.requests.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        let spans = ids.map(|(trace_id, span_id)| {
+            self.add_span(ReplayId::from_bytes(&trace_id), SpanSlot::from_bytes(&span_id));
+        });
+        self.arrived.fetch_add(spans.count() as u64, Relaxed);
+    }
+
+    /// Counts a request that cannot be read.
+    pub fn add_malformed(&self, bytes: usize) {
+        self.requests.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.foreign.fetch_add(1, Relaxed);
     }
 
     fn add_span(&self, id: Option<ReplayId>, slot: Option<SpanSlot>) {

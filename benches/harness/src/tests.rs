@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +9,17 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::agent::{parse_cpu_ticks, parse_peak_kib};
-use crate::case::{self, Case};
+use crate::agent::{parse_cpu_ticks, parse_kib};
+use crate::case::{self, Case, Measure};
+use crate::cli::ReportArgs;
 use crate::load::{LoadOptions, LoadReport, load};
-use crate::report::{CaseReport, Spread};
+use crate::protocol::{Compression, Outgoing, Protocol};
+use crate::report::{CaseReport, Machine, Report, Spread};
 use crate::round::Round;
 use crate::scan;
 use crate::sink::Sink;
 use crate::tally::{Counts, Keep, Tally};
+use crate::zipkin_sink;
 
 fn corpus(spans: usize) -> Arc<Corpus> {
     let options = CorpusOptions { spans, spans_per_request: 50, ..CorpusOptions::default() };
@@ -123,12 +127,21 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_loader_and_the_sink_agree_over_real_connections() {
+    // The sink takes no zstd: only agents are sent any.
+    for compression in [Compression::None, Compression::Gzip] {
+        agree(compression).await;
+    }
+}
+
+async fn agree(compression: Compression) {
     let corpus = corpus(5000);
     let tally = Arc::new(Tally::new(&corpus, 3, Keep::All));
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sink = Sink::start(any_port, Arc::clone(&tally)).await.unwrap();
     let options = LoadOptions {
         endpoint: sink.address.to_string(),
+        protocol: Protocol::Grpc,
+        compression,
         connections: 2,
         in_flight: 3,
         rate: Some(1e6),
@@ -146,8 +159,15 @@ async fn a_load_without_a_receiver_says_so() {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let endpoint = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let options =
-        LoadOptions { endpoint: endpoint.clone(), connections: 1, in_flight: 1, rate: None, replays: 1 };
+    let options = LoadOptions {
+        endpoint: endpoint.clone(),
+        protocol: Protocol::Http,
+        compression: Compression::Zstd,
+        connections: 1,
+        in_flight: 1,
+        rate: None,
+        replays: 1,
+    };
     let error = load(corpus(100), options).await.unwrap_err().to_string();
     assert!(error.contains(&endpoint), "{error}");
 }
@@ -158,8 +178,8 @@ fn cpu_and_peak_are_read_past_odd_names() {
     assert_eq!(parse_cpu_ticks(stat), Some(168));
     assert_eq!(parse_cpu_ticks("4242 (x) S 1"), None);
     let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t   74012 kB\nVmRSS:\t 1 kB\n";
-    assert_eq!(parse_peak_kib(status), Some(74_012));
-    assert_eq!(parse_peak_kib("Name:\tx\n"), None);
+    assert_eq!(parse_kib(status, "VmHWM:"), Some(74_012));
+    assert_eq!(parse_kib("Name:\tx\n", "VmHWM:"), None);
 }
 
 #[test]
@@ -206,6 +226,8 @@ fn round(agent: &str, round: usize, cpu: f64) -> Round {
         spans_per_second: 100.0,
         delivered_seconds: 1.0,
         peak_mib: 10.0,
+        resident_mib: 9.0,
+        resident_over_wire: 1.5,
         load: LoadReport::default(),
         counts: Counts::default(),
         stopped_cleanly: true,
@@ -221,6 +243,8 @@ fn ratios_compare_agents_within_a_round() {
         description: String::new(),
         spans: 1,
         spans_per_request: 1,
+        measure: Measure::Delivered,
+        rate: None,
         wire_bytes_per_span: 340.0,
         agents: vec!["a".into(), "b".into(), "c".into()],
         rounds,
@@ -238,4 +262,87 @@ fn ratios_compare_agents_within_a_round() {
     report.failures.push("round 1 c failed: it is gone".into());
     assert_eq!(report.incorrect(), 2);
     assert!(report.to_string().contains("it is gone"));
+}
+
+#[test]
+fn what_is_sent_as_json_or_compressed_is_the_replay() {
+    let corpus = corpus(500);
+    let unpacked = |protocol, compression: Compression, replay, at| {
+        let outgoing = Outgoing::new(&corpus, 3, protocol, compression).unwrap();
+        let body = outgoing.body(&corpus, at, replay);
+        match compression {
+            Compression::None => body.to_vec(),
+            Compression::Gzip => {
+                let mut plain = Vec::new();
+                flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+                plain
+            }
+            Compression::Zstd => zstd::bulk::decompress(&body, 1 << 20).unwrap(),
+        }
+    };
+    for replay in 0..3 {
+        for (at, expected) in wire(&corpus, replay).into_iter().enumerate() {
+            for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+                assert_eq!(unpacked(Protocol::Http, compression, replay, at), expected);
+                let text = unpacked(Protocol::HttpJson, compression, replay, at);
+                assert_eq!(ids(&forebay_otlp::json::decode_request(&text).unwrap()), ids(&expected));
+            }
+        }
+    }
+    let framed = Outgoing::new(&corpus, 1, Protocol::Grpc, Compression::Gzip).unwrap().body(&corpus, 0, 0);
+    assert_eq!(framed[0], 1);
+    assert_eq!(framed[1..5], (framed.len() as u32 - 5).to_be_bytes());
+}
+
+fn ids(request: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut ids = Vec::new();
+    scan::spans(request, |trace_id, span_id| ids.push((trace_id.to_vec(), span_id.to_vec()))).unwrap();
+    ids
+}
+
+#[test]
+fn zipkin_spans_are_checked_like_others() {
+    let corpus = corpus(500);
+    let tally = Tally::new(&corpus, 1, Keep::All);
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for request in wire(&corpus, 0) {
+        let span = |(trace_id, span_id): (Vec<u8>, Vec<u8>)| {
+            format!(
+                r#"{{"id":"{}","name":"x","traceId":"{}","tags":{{"a":"b"}}}}"#,
+                hex(&span_id),
+                hex(&trace_id)
+            )
+        };
+        let spans: Vec<String> = ids(&request).into_iter().map(span).collect();
+        zipkin_sink::count(&tally, format!("[{}]", spans.join(",")).as_bytes());
+    }
+    assert!(tally.counts().is_exact());
+    zipkin_sink::count(&tally, b"[");
+    zipkin_sink::count(&tally, br#"[{"id":"1","traceId":"\u00e9"}]"#);
+    assert_eq!(tally.counts().foreign, 1 + 1);
+}
+
+#[test]
+fn a_report_goes_between_its_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, page) = (folder.path().join("results.json"), folder.path().join("page.md"));
+    let case = CaseReport {
+        case: "idle".into(),
+        description: "nothing".into(),
+        spans: 0,
+        spans_per_request: 1,
+        measure: Measure::Idle,
+        rate: None,
+        wire_bytes_per_span: 340.0,
+        agents: vec!["a".into()],
+        rounds: vec![round("a", 1, 0.5)],
+        failures: Vec::new(),
+    };
+    let report = Report { machine: Machine::read(), cases: vec![case] };
+    std::fs::write(&results, serde_json::to_string(&report).unwrap()).unwrap();
+    std::fs::write(&page, "before\n<!-- results -->\nold\n<!-- /results -->\nafter\n").unwrap();
+    crate::report::print(&ReportArgs { results, into: Some(page.clone()) }).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("before\n") && text.ends_with("\nafter\n") && !text.contains("old"), "{text}");
+    assert!(text.contains("| a | 9 (9 .. 9) | 500 (500 .. 500) |"), "{text}");
 }
