@@ -23,6 +23,8 @@ use crate::case::Case;
 use crate::corpus::{Scenario, Step};
 use crate::replay::waits;
 
+/// Attempts to start an agent.
+const STARTS: usize = 4;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
@@ -36,12 +38,27 @@ pub enum AgentError {
     /// It does not take what it should, or does not stop.
     #[error("{0}")]
     Process(String),
+    /// A request was not taken for a long time.
+    #[error("a request was not taken: {0}")]
+    Stuck(String),
     /// The process ended by itself, perhaps at once.
     #[error("{0} is gone: see its log")]
     Gone(String),
     /// The machine was too busy for the times of the case to hold.
     #[error("sending took {0:?}, too long for the decision_wait: run fewer jobs at a time")]
     Late(Duration),
+}
+
+impl AgentError {
+    /// What it says of the agent, if it is the agent's fault: one of [`FAILURES`](crate::golden::FAILURES).
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Gone(_) => Some("crashes"),
+            Self::Stuck(_) => Some("hangs"),
+            _ => None,
+        }
+    }
 }
 
 /// Where an agent and its files are.
@@ -53,8 +70,6 @@ pub struct Place<'a> {
     pub folder: &'a Path,
     /// `otelcol` or `forebay`.
     pub name: &'static str,
-    /// It listens on this port, and on the next for its own metrics.
-    pub port: u16,
 }
 
 impl Place<'_> {
@@ -70,8 +85,8 @@ impl Place<'_> {
 pub async fn play(case: &Case, scenario: &Scenario, place: &Place<'_>) -> Result<Vec<Bytes>, AgentError> {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let sink = sink(Arc::clone(&taken)).await?;
-    let mut agent = start(case, place, sink).await?;
-    let client = ExportClient::connect_lazy(&format!("127.0.0.1:{}", place.port))
+    let (mut agent, port) = start(case, place, sink).await?;
+    let client = ExportClient::connect_lazy(&format!("127.0.0.1:{port}"))
         .map_err(|error| AgentError::Process(error.to_string()))?;
     let most = case.wait.mul_f64(0.9);
     let may_block = case.section.get("block_on_overflow").is_some();
@@ -105,7 +120,7 @@ async fn send(
             Ok(0) => return Ok(()),
             Ok(rejected) => return Err(AgentError::Process(format!("{rejected} spans were rejected"))),
             Err(status) if since.elapsed() > TAKEN_WITHIN => {
-                return Err(AgentError::Process(format!("a request was not taken: {status}")));
+                return Err(AgentError::Stuck(status.to_string()));
             }
             Err(_) if agent.try_wait().is_ok_and(|exited| exited.is_some()) => return Err(place.gone()),
             Err(_) => sleep(Duration::from_millis(20)).await,
@@ -113,16 +128,35 @@ async fn send(
     }
 }
 
-async fn start(case: &Case, place: &Place<'_>, sink: SocketAddr) -> Result<Child, AgentError> {
+/// Starts it on free ports; on others when somebody else was quicker.
+async fn start(case: &Case, place: &Place<'_>, sink: SocketAddr) -> Result<(Child, u16), AgentError> {
     let io = |error| AgentError::Io(place.folder.display().to_string(), error);
     fs::create_dir_all(place.folder).map_err(io)?;
     let config = place.folder.join(place.name).with_extension("yaml");
+    for _ in 0..STARTS {
+        let ports = (free_port().map_err(io)?, free_port().map_err(io)?);
+        fs::write(&config, configuration(case, ports, sink)).map_err(io)?;
+        if let Some(agent) = start_on(case, place, &config, ports.0).await? {
+            return Ok((agent, ports.0));
+        }
+    }
     let log = place.folder.join(place.name).with_extension("log");
-    fs::write(&config, configuration(case, place, sink)).map_err(io)?;
-    let log = File::create(&log).map_err(io)?;
+    Err(AgentError::Process(format!("{} does not start: see {}", place.name, log.display())))
+}
+
+/// None when it ended before it listened.
+async fn start_on(
+    case: &Case,
+    place: &Place<'_>,
+    config: &Path,
+    port: u16,
+) -> Result<Option<Child>, AgentError> {
+    let io = |error| AgentError::Io(place.folder.display().to_string(), error);
+    let log = File::create(config.with_extension("log")).map_err(io)?;
     let mut child = Command::new(place.binary)
         .arg("--config")
-        .arg(&config)
+        .arg(config)
+        .args(case.feature_gates.iter().map(|gates| format!("--feature-gates={gates}")))
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(io)?)
         .stderr(log)
@@ -130,17 +164,21 @@ async fn start(case: &Case, place: &Place<'_>, sink: SocketAddr) -> Result<Child
         .spawn()
         .map_err(|error| AgentError::Io(place.binary.display().to_string(), error))?;
     let since = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).await.is_err() {
-        let exited = child.try_wait().map_err(io)?;
-        if exited.is_some() {
-            return Err(place.gone());
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        if child.try_wait().map_err(io)?.is_some() {
+            return Ok(None);
         }
         if since.elapsed() > START_WITHIN {
-            return Err(AgentError::Process(format!("{} does not listen on {}", place.name, place.port)));
+            return Err(AgentError::Process(format!("{} does not listen on {port}", place.name)));
         }
         sleep(Duration::from_millis(20)).await;
     }
-    Ok(child)
+    Ok(Some(child))
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 async fn stop(agent: &mut Child, place: &Place<'_>) -> Result<(), AgentError> {
@@ -154,9 +192,8 @@ async fn stop(agent: &mut Child, place: &Place<'_>) -> Result<(), AgentError> {
     }
 }
 
-fn configuration(case: &Case, place: &Place<'_>, sink: SocketAddr) -> String {
+fn configuration(case: &Case, (port, metrics): (u16, u16), sink: SocketAddr) -> String {
     let section: String = to_yaml(&case.section).lines().map(|line| format!("    {line}\n")).collect();
-    let (port, metrics) = (place.port, place.port + 1);
     format!(
         "receivers:
   otlp:

@@ -1,5 +1,6 @@
 //! Cases: what is configured, what is sent, and which differences are meant.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use forebay_config::{GoDuration, Node};
@@ -43,6 +44,8 @@ pub struct Case {
     pub settle_at_end: Duration,
     /// Compare how many traces and spans are kept, not which: the collector's order is random.
     pub counts_only: bool,
+    /// The collector's feature gates that both are started with.
+    pub feature_gates: Option<String>,
     /// The difference that is meant, if any.
     pub differs: Option<Difference>,
     /// Why Forebay refuses the section, if it does: only the collector is played to.
@@ -69,15 +72,25 @@ pub fn all() -> Result<Vec<Case>, String> {
     for (file, text) in FILES {
         read(file, text, &mut cases)?;
     }
-    for seed in 0..generate::COUNT {
-        read("random.yaml", &generate::case(seed), &mut cases)?;
-    }
+    cases.extend(generated(0..generate::COUNT)?);
     let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(format!("two cases are called {}", pair[0])),
         None => Ok(cases),
     }
+}
+
+/// The cases made from these seeds.
+///
+/// # Errors
+/// A mistake in the generator.
+pub fn generated(seeds: Range<u64>) -> Result<Vec<Case>, String> {
+    let mut cases = Vec::new();
+    for seed in seeds {
+        read("random.yaml", &generate::case(seed), &mut cases)?;
+    }
+    Ok(cases)
 }
 
 fn read(file: &str, text: &str, cases: &mut Vec<Case>) -> Result<(), String> {
@@ -90,13 +103,14 @@ fn read(file: &str, text: &str, cases: &mut Vec<Case>) -> Result<(), String> {
 }
 
 fn case(group: &str, node: &Node) -> Result<Case, String> {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "name",
         "about",
         "scenario",
         "settle",
         "settle_at_end",
         "compare",
+        "feature_gates",
         "differs",
         "refused",
         "tail_sampling",
@@ -152,6 +166,7 @@ fn case(group: &str, node: &Node) -> Result<Case, String> {
             Some("counts") => true,
             Some(_) => return Err(wrong("compare", "is neither `spans` nor `counts`")),
         },
+        feature_gates: text("feature_gates").map(str::to_owned),
         differs: differs.transpose()?,
         refused: text("refused").map(str::to_owned),
         section,

@@ -38,7 +38,10 @@ fn spans(requests: &[Bytes]) -> Result<Spans, String> {
         for resource_spans in &request.resource_spans {
             let resource = resource_spans.resource.as_ref().map(Message::encode_to_vec).unwrap_or_default();
             for scope_spans in &resource_spans.scope_spans {
-                let scope = scope_spans.scope.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+                let mut scope = scope_spans.scope.clone().unwrap_or_default();
+                // What the processor adds has no order.
+                scope.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+                let scope = scope.encode_to_vec();
                 for span in &scope_spans.spans {
                     let number = span_number(span)?;
                     let whole = [&resource[..], b"/", &scope, b"/", &normal(span).encode_to_vec()].concat();

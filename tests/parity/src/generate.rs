@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::random::Random;
 
 /// How many there are.
-pub const COUNT: u64 = 30;
+pub const COUNT: u64 = 40;
 
 /// The case of a seed, as a list of one in YAML.
 #[must_use]
@@ -91,7 +91,8 @@ fn composite(random: &mut Random, stateless: bool) -> String {
 }
 
 fn leaf(random: &mut Random, stateless: bool) -> String {
-    match random.below(12) {
+    match random.below(14) {
+        12 | 13 => condition(random),
         0 => format!("type: latency, latency: {{threshold_ms: {}}}", random.pick(&[0, 249, 250, 1000, 5000])),
         1 | 2 => {
             let (min, max) =
@@ -154,4 +155,28 @@ fn leaf(random: &mut Random, stateless: bool) -> String {
         ),
         _ => "type: trace_flags".to_owned(),
     }
+}
+
+fn condition(random: &mut Random) -> String {
+    const CONDITIONS: [&str; 10] = [
+        r#"attributes["task.priority"] == "critical""#,
+        r#"attributes["llm.tokens"] > 100 and kind != SPAN_KIND_SERVER"#,
+        r#"resource.attributes["service.name"] == "executor""#,
+        r#"end_time - start_time > Duration("1s")"#,
+        r#"IsMatch(attributes["tool.name"], "[.]w")"#,
+        r#"status.code == STATUS_CODE_ERROR or name == "retrieve""#,
+        r#"not IsRootSpan() and attributes["retry"] == true"#,
+        r#"HasPrefix(attributes["tool.name"], "code")"#,
+        r#"trace_state["vendor"] == "a""#,
+        r#"Len(attributes["tool.name"]) < 4"#,
+    ];
+    let mode = random.pick(&["ignore", "silent", "propagate"]);
+    let (first, second) = (random.pick(&CONDITIONS), random.pick(&CONDITIONS));
+    let events = match random.chance(25) {
+        true => r#", spanevent: ['attributes["attempt"] == 4']"#,
+        false => "",
+    };
+    format!(
+        "type: ottl_condition, ottl_condition: {{error_mode: {mode}, span: ['{first}', '{second}']{events}}}"
+    )
 }

@@ -12,11 +12,14 @@ use crate::case::Case;
 use crate::corpus::{Scenario, Trace};
 use crate::replay::Kept;
 
+/// It does not survive, or waits for ever.
+pub const FAILURES: [&str; 2] = ["crashes", "hangs"];
+
 /// What the collector kept in one case, and what Forebay kept where it differs on purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The collector did not survive it.
-    pub crashed: bool,
+    /// What became of the collector instead of an answer: one of [`FAILURES`].
+    pub failure: Option<&'static str>,
     /// How many traces the collector kept spans of.
     pub traces: usize,
     /// What the collector kept.
@@ -26,16 +29,16 @@ pub struct Record {
 }
 
 impl Record {
-    /// The collector did not survive.
+    /// The collector gave no answer.
     #[must_use]
-    pub fn crash(scenario: &Scenario) -> Self {
-        Self { crashed: true, traces: 0, collector: Kept::new(scenario.spans), forebay: None }
+    pub fn failed(scenario: &Scenario, failure: &'static str) -> Self {
+        Self { failure: Some(failure), ..Self::new(scenario, Kept::new(scenario.spans)) }
     }
 
     /// The collector kept these.
     #[must_use]
     pub fn new(scenario: &Scenario, collector: Kept) -> Self {
-        Self { crashed: false, traces: collector.traces(scenario).len(), collector, forebay: None }
+        Self { failure: None, traces: collector.traces(scenario).len(), collector, forebay: None }
     }
 }
 
@@ -54,9 +57,9 @@ pub fn line(case: &Case, record: &Record) -> String {
         (_, bits) => BASE64.encode(bits),
     };
     let Record { traces, collector, forebay, .. } = record;
-    let mut line = match record.crashed {
-        true => format!("{} crashed", case.name),
-        false => format!("{} {traces} {} {}", case.name, collector.spans, bits(collector)),
+    let mut line = match record.failure {
+        Some(failure) => format!("{} {failure}", case.name),
+        None => format!("{} {traces} {} {}", case.name, collector.spans, bits(collector)),
     };
     if let Some(kept) = forebay {
         // Writing to a string does not fail.
@@ -100,12 +103,13 @@ fn parse(line: &str, scenario: &Scenario) -> Option<Record> {
         Some(Kept::from_bits(bits, spans.parse().ok()?, scenario.spans))
     };
     let record = |traces: &str, collector, forebay| {
-        Some(Record { crashed: false, traces: traces.parse().ok()?, collector, forebay })
+        Some(Record { failure: None, traces: traces.parse().ok()?, collector, forebay })
     };
+    let failed = |word: &str| FAILURES.into_iter().find(|failure| *failure == word);
     match *fields.as_slice() {
-        [_, "crashed"] => Some(Record::crash(scenario)),
-        [_, "crashed", spans, bits] => {
-            Some(Record { forebay: Some(kept(spans, bits)?), ..Record::crash(scenario) })
+        [_, failure] => Some(Record::failed(scenario, failed(failure)?)),
+        [_, failure, spans, bits] if failed(failure).is_some() => {
+            Some(Record { forebay: Some(kept(spans, bits)?), ..Record::failed(scenario, failed(failure)?) })
         }
         [_, traces, spans, bits] => record(traces, kept(spans, bits)?, None),
         [_, traces, spans, bits, our_spans, our_bits] => {

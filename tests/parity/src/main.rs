@@ -14,6 +14,7 @@ use forebay_parity::agent::{self, AgentError, Place};
 use forebay_parity::case::{self, Case};
 use forebay_parity::content;
 use forebay_parity::corpus::{SCENARIOS, Scenario, span_numbers};
+use forebay_parity::generate;
 use forebay_parity::golden::{self, Record};
 use forebay_parity::replay::Kept;
 use forebay_parity::report;
@@ -33,13 +34,13 @@ struct Args {
     forebay: PathBuf,
     /// Cases at a time.
     #[arg(long, default_value_t = 4)]
-    jobs: u16,
-    /// The first of ten ports for each job.
-    #[arg(long, default_value_t = 56000)]
-    ports: u16,
+    jobs: usize,
     /// Where configurations and logs go.
     #[arg(long, default_value = "target/parity")]
     folder: PathBuf,
+    /// Play so many more generated configurations, whose answers are not recorded.
+    #[arg(long, default_value_t = 0)]
+    more: u64,
     /// Write the collector's answers to the golden files, and the table to the documentation.
     #[arg(long)]
     record: bool,
@@ -71,20 +72,16 @@ async fn run(args: Args) -> Result<bool, String> {
         |case: &&Case| args.cases.is_empty() || args.cases.iter().any(|part| case.name.contains(part));
     let scenarios: BTreeMap<&str, Arc<Scenario>> =
         SCENARIOS.iter().filter_map(|name| Some((*name, Arc::new(Scenario::named(name)?)))).collect();
-    let slots = Arc::new(Semaphore::new(args.jobs.max(1).into()));
-    let free: Arc<std::sync::Mutex<Vec<u16>>> =
-        Arc::new(std::sync::Mutex::new((0..args.jobs.max(1)).collect()));
+    let slots = Arc::new(Semaphore::new(args.jobs.max(1)));
     let mut jobs = JoinSet::new();
-    for case in all.iter().filter(chosen).cloned() {
-        let (slots, free, binaries) = (Arc::clone(&slots), Arc::clone(&free), Arc::clone(&binaries));
+    let more = case::generated(generate::COUNT..generate::COUNT + args.more)?;
+    for case in all.iter().chain(&more).filter(chosen).cloned() {
+        let (slots, binaries) = (Arc::clone(&slots), Arc::clone(&binaries));
         let scenario = Arc::clone(&scenarios[case.scenario.as_str()]);
-        let (folder, ports) = (args.folder.join(&case.name), args.ports);
+        let folder = args.folder.join(&case.name);
         jobs.spawn(async move {
             let _permit = slots.acquire().await;
-            let lock = || free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let slot = lock().pop().unwrap_or_default();
-            let outcome = compare(&case, &scenario, &binaries, &folder, ports + slot * 10).await;
-            lock().push(slot);
+            let outcome = compare(&case, &scenario, &binaries, &folder).await;
             (case.name, outcome)
         });
     }
@@ -100,6 +97,9 @@ async fn run(args: Args) -> Result<bool, String> {
             }
         };
         let (traces, spans) = (outcome.record.traces, outcome.record.collector.spans);
+        if let Some(failure) = outcome.record.failure {
+            eprintln!("{name}: the collector {failure}");
+        }
         match &outcome.result {
             Ok(0) => eprintln!("{name}: {traces} traces, {spans} spans: same"),
             Ok(differing) => {
@@ -125,10 +125,9 @@ async fn compare(
     scenario: &Scenario,
     binaries: &(PathBuf, PathBuf),
     folder: &Path,
-    port: u16,
 ) -> Result<Outcome, String> {
-    let otelcol = Place { binary: &binaries.0, folder, name: "otelcol", port };
-    let forebay = Place { binary: &binaries.1, folder, name: "forebay", port: port + 5 };
+    let otelcol = Place { binary: &binaries.0, folder, name: "otelcol" };
+    let forebay = Place { binary: &binaries.1, folder, name: "forebay" };
     let mut attempt = 0;
     let (theirs, ours) = loop {
         attempt += 1;
@@ -140,9 +139,10 @@ async fn compare(
         };
         match tokio::join!(agent::play(case, scenario, &otelcol), ours) {
             (Ok(theirs), Ok(ours)) => break (theirs, ours),
-            (Err(AgentError::Gone(_)), Ok(ours)) if case.refused.is_some() || case.differs.is_some() => {
+            (Err(error), Ok(ours)) if error.failure().is_some() && !is_strict(case) => {
                 let forebay = case.differs.as_ref().map(|_| kept(scenario, &ours)).transpose()?;
-                return Ok(Outcome { record: Record { forebay, ..Record::crash(scenario) }, result: Ok(0) });
+                let failed = Record::failed(scenario, error.failure().unwrap_or_default());
+                return Ok(Outcome { record: Record { forebay, ..failed }, result: Ok(0) });
             }
             (Err(AgentError::Late(_)), _) | (_, Err(AgentError::Late(_))) if attempt < ATTEMPTS => {
                 eprintln!("{}: the machine was too busy; again", case.name);
@@ -165,6 +165,10 @@ async fn compare(
         result = Err(wrong);
     }
     Ok(Outcome { record, result })
+}
+
+fn is_strict(case: &Case) -> bool {
+    case.refused.is_none() && case.differs.is_none()
 }
 
 fn kept(scenario: &Scenario, requests: &[Bytes]) -> Result<Kept, String> {

@@ -30,9 +30,9 @@ pub fn row(case: &Case, scenario: &Scenario, record: &Record) -> String {
         _ if case.counts_only => "same counts".to_owned(),
         _ => "same".to_owned(),
     };
-    let kept = match record.crashed {
-        true => "it crashes | ".to_owned(),
-        false => format!("{} of {} | {}", record.traces, scenario.traces.len(), record.collector.spans),
+    let kept = match record.failure {
+        Some(failure) => format!("it {failure} | "),
+        None => format!("{} of {} | {}", record.traces, scenario.traces.len(), record.collector.spans),
     };
     format!("| `{}` | {} | {} | {kept} | {result} |\n", case.name, case.about, case.scenario)
 }
