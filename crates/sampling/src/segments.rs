@@ -116,6 +116,7 @@ impl Segments {
                 at
             }
             None => {
+                grow_by_an_eighth(&mut self.table);
                 self.table.push(entry);
                 RecordAt(self.table.len() as u32 - 1)
             }
@@ -268,6 +269,13 @@ impl Segments {
             data.clear();
             self.spare.push(data);
         }
+    }
+}
+
+/// Makes room for one more without doubling: a table of millions must not hold as many again in reserve.
+pub(crate) fn grow_by_an_eighth<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 8 + 64);
     }
 }
 

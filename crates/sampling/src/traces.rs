@@ -7,7 +7,7 @@ use crate::facts::{Candidate, Facts};
 use crate::leaf_set::LeafSet;
 use crate::limits::Meters;
 use crate::policy::{PolicySet, PolicyVotes};
-use crate::segments::RecordAt;
+use crate::segments::{RecordAt, grow_by_an_eighth};
 
 /// No trace.
 const NONE: u32 = u32::MAX;
@@ -257,6 +257,7 @@ impl Traces {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
         let at = self.free.pop().unwrap_or_else(|| {
+            grow_by_an_eighth(&mut self.slots);
             self.slots.push(Slot { trace: None, number, older: NONE, newer: NONE });
             (self.slots.len() - 1) as u32
         });
