@@ -183,7 +183,7 @@ impl Sampler {
 
     /// Sends on or discards the collected records; how many bytes they had.
     fn release_runs(&mut self, kept: Kept, out: &mut Vec<Action>) -> usize {
-        if let Some((policy, part)) = kept {
+        if let Some((policy, part)) = kept.filter(|_| !self.config.verdicts_only) {
             if let Some(marks) = &mut self.marks {
                 marks.set_kept(&self.policies, policy, part);
             }

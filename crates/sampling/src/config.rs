@@ -300,6 +300,8 @@ pub struct SamplerConfig {
     pub retain_dropped: Option<RetainDropped>,
     /// What traces yield first when there is no room for all.
     pub priority: PriorityClasses,
+    /// Only tell what is decided: no [`Action::Emit`](crate::Action::Emit) comes out. For whoever tries policies out.
+    pub verdicts_only: bool,
 }
 
 /// For how long, and how much of, what was dropped is held.
@@ -382,6 +384,7 @@ impl Default for SamplerConfig {
             max_trace_age: None,
             retain_dropped: None,
             priority: PriorityClasses::default(),
+            verdicts_only: false,
         }
     }
 }

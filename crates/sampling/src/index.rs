@@ -35,7 +35,15 @@ impl Index {
     }
 
     pub(crate) fn get(&self, id: &[u8; 16]) -> Option<Place> {
-        self.table.find(hash(&self.hasher, id), |entry| entry.id == *id).map(|entry| entry.place)
+        self.get_hashed(self.hash(id), id)
+    }
+
+    pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
+        hash(&self.hasher, id)
+    }
+
+    pub(crate) fn get_hashed(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
+        self.table.find(hash, |entry| entry.id == *id).map(|entry| entry.place)
     }
 
     pub(crate) fn set(&mut self, id: [u8; 16], place: Place) {
@@ -76,8 +84,17 @@ impl Shard {
     /// The shard among `count` that a trace belongs to. `seed` is the one all the shards' samplers got.
     #[must_use]
     pub fn index_of(trace_id: &[u8; 16], count: usize, seed: u64) -> usize {
+        Self::of_hash(hash(&FixedState::with_seed(seed), trace_id), count)
+    }
+
+    /// Whether a trace with this hash belongs here.
+    pub(crate) fn owns(self, hash: u64) -> bool {
+        Self::of_hash(hash, self.count) == self.index
+    }
+
+    fn of_hash(hash: u64, count: usize) -> usize {
         // Mixed once more: the shards' tables use the bits of the hash as it is.
-        let mixed = hash(&FixedState::with_seed(seed), trace_id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (((mixed >> 32) * count as u64) >> 32) as usize
     }
 }

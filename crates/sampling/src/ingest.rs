@@ -10,6 +10,7 @@ use crate::contexts::Priority;
 use crate::decision::{Action, LateSpans, Trigger, Verdict};
 use crate::emit::{Piece, put_varint};
 use crate::evidence::short;
+use crate::grouping::{Grouping, TraceSpans};
 use crate::index::{Place, Shard};
 use crate::leaf_set::LeafSet;
 use crate::sampler::Sampler;
@@ -22,6 +23,8 @@ pub(crate) struct Scratch {
     seen: Seen,
     matched: LeafSet,
     header: Vec<u8>,
+    scope_header: Vec<u8>,
+    spans: Grouping,
     late: LateOutput,
 }
 
@@ -53,6 +56,8 @@ struct LateRun {
 struct Group<'a> {
     resource_spans: ResourceSpansView<'a>,
     scope_spans: ScopeSpansView<'a>,
+    /// All of the scope but its spans.
+    header: Vec<u8>,
     /// Numbers of resource and scope within the request.
     ordinals: (u32, u32),
     /// Held in the contexts as soon as a span under it is held.
@@ -63,12 +68,7 @@ struct Group<'a> {
     late_scope: Option<(usize, usize)>,
 }
 
-/// Neighbouring spans of one trace in one scope.
-struct Run {
-    id: [u8; 16],
-    target: Target,
-}
-
+/// Where the spans go that one trace has in one scope of the request.
 enum Target {
     /// The trace is undecided or retained.
     Held(HeldRun),
@@ -76,7 +76,7 @@ enum Target {
     Late(LateSpans),
 }
 
-/// Neighbouring spans of a trace that is held.
+/// Spans of a trace that is held.
 struct HeldRun {
     at: u32,
     /// The record being filled.
@@ -104,6 +104,7 @@ impl Sampler {
                 let mut group = Group {
                     resource_spans,
                     scope_spans,
+                    header: std::mem::take(&mut self.scratch.scope_header),
                     ordinals,
                     resource,
                     scope: None,
@@ -111,6 +112,7 @@ impl Sampler {
                     late_scope: None,
                 };
                 self.ingest_group(&mut group, shard, out);
+                self.scratch.scope_header = std::mem::take(&mut group.header);
                 (resource, late_resource) = (group.resource, group.late_resource);
                 if let Some(scope) = group.scope {
                     self.contexts.release_scope(scope);
@@ -133,36 +135,41 @@ impl Sampler {
     }
 
     fn ingest_group(&mut self, group: &mut Group<'_>, shard: Option<Shard>, out: &mut Vec<Action>) {
-        let mut run: Option<Run> = None;
-        for span in group.scope_spans.spans() {
-            let Some(id) = walk::trace_id(span) else {
-                // Every shard sees it; the first one counts it.
-                self.stats.spans_invalid += u64::from(shard.is_none_or(|shard| shard.index == 0));
+        let body = group.scope_spans.bytes();
+        let mut spans = std::mem::take(&mut self.scratch.spans);
+        spans.clear();
+        group.header.clear();
+        group.scope_spans.read(&mut group.header, |span| match walk::trace_id(span) {
+            Some(id) => {
+                let start = span.bytes().as_ptr() as usize - body.as_ptr() as usize;
+                spans.add(id, start, span.bytes().len(), &self.index);
+            }
+            // Every shard sees it; the first one counts it.
+            None => self.stats.spans_invalid += u64::from(shard.is_none_or(|shard| shard.index == 0)),
+        });
+        for number in 0..spans.traces() {
+            let Some(trace) = spans.trace(number) else { break };
+            if shard.is_some_and(|shard| !shard.owns(trace.hash)) {
                 continue;
-            };
-            if run.as_ref().is_none_or(|run| run.id != id) {
-                if shard.is_some_and(|shard| Shard::index_of(&id, shard.count, self.seed) != shard.index) {
-                    continue;
+            }
+            let mut target = self.begin_run(trace, group, out);
+            for place in spans.spans(trace) {
+                let span = SpanView::new(body.get(place).unwrap_or_default());
+                self.stats.spans_accepted += 1;
+                match &mut target {
+                    Target::Held(run) => self.hold(run, span, group),
+                    Target::Late(late) => self.follow(late, span),
                 }
-                self.end_run(run.take(), out);
             }
-            let mut current = match run.take() {
-                Some(run) => run,
-                None => self.begin_run(id, group, out),
-            };
-            self.stats.spans_accepted += 1;
-            match &mut current.target {
-                Target::Held(run) => self.hold(run, span, group),
-                Target::Late(late) => self.follow(late, span),
-            }
-            run = Some(current);
+            self.end_run(target, out);
         }
-        self.end_run(run, out);
+        self.scratch.spans = spans;
     }
 
-    fn begin_run(&mut self, id: [u8; 16], group: &mut Group<'_>, out: &mut Vec<Action>) -> Run {
-        let place = self.index.get(&id);
-        let target = match place.and_then(|place| self.recall(place)) {
+    fn begin_run(&mut self, trace: TraceSpans, group: &mut Group<'_>, out: &mut Vec<Action>) -> Target {
+        let id = trace.id;
+        let place = self.index.get_hashed(trace.hash, &id);
+        match place.and_then(|place| self.recall(place)) {
             Some((verdict, remembered)) => {
                 let policy = self.policies.policies.get(remembered.policy as usize);
                 let policy = policy.map(|policy| Arc::clone(&policy.name));
@@ -196,8 +203,7 @@ impl Sampler {
                 let changed = self.add_resource_facts(at, resource) || is_new;
                 Target::Held(HeldRun { at, record: RecordAt::NONE, changed, spans: 0, bytes: 0 })
             }
-        };
-        Run { id, target }
+        }
     }
 
     /// Evaluates and stores a span of a trace that is held.
@@ -234,7 +240,7 @@ impl Sampler {
             let resource = group.resource.filter(named_service);
             self.traces.change_heap(at, |trace| {
                 trace.has_root = true;
-                trace.root_name = Some(short(name).into());
+                trace.root_name = Some(short(&String::from_utf8_lossy(name)).into());
                 trace.resource = resource.unwrap_or(trace.resource);
             });
         }
@@ -299,9 +305,9 @@ impl Sampler {
         buffer.extend_from_slice(bytes);
     }
 
-    fn end_run(&mut self, run: Option<Run>, out: &mut Vec<Action>) {
-        match run.map(|run| run.target) {
-            Some(Target::Held(run)) => {
+    fn end_run(&mut self, target: Target, out: &mut Vec<Action>) {
+        match target {
+            Target::Held(run) => {
                 let HeldRun { at, changed, spans, bytes, .. } = run;
                 self.segments.end(run.record);
                 self.traces.add_spans(at, spans, bytes as u64);
@@ -322,7 +328,7 @@ impl Sampler {
                 }
                 self.fit(at, out);
             }
-            Some(Target::Late(late)) => {
+            Target::Late(late) => {
                 if late.verdict == Verdict::Kept {
                     let late_output = &mut self.scratch.late;
                     if let Some(run) = late_output.runs.last_mut() {
@@ -331,7 +337,6 @@ impl Sampler {
                 }
                 out.push(Action::Late(late));
             }
-            None => {}
         }
     }
 
@@ -369,10 +374,7 @@ impl Sampler {
             return scope;
         }
         let resource = self.resource(group);
-        let header = &mut self.scratch.header;
-        header.clear();
-        group.scope_spans.write_header(header);
-        *group.scope.insert(self.contexts.hold_scope(resource, header))
+        *group.scope.insert(self.contexts.hold_scope(resource, &group.header))
     }
 
     fn begin_late_run(&mut self, group: &mut Group<'_>, policy: u32) {
@@ -386,7 +388,7 @@ impl Sampler {
             .late_resource
             .get_or_insert_with(|| written(&|out| group.resource_spans.write_header(out)));
         let scope_header =
-            *group.late_scope.get_or_insert_with(|| written(&|out| group.scope_spans.write_header(out)));
+            *group.late_scope.get_or_insert_with(|| written(&|out| out.extend_from_slice(&group.header)));
         let start = late.bytes.len();
         let (resource, scope) = group.ordinals;
         late.runs.push(LateRun {
@@ -411,7 +413,9 @@ impl Sampler {
             spans: at(run.spans),
             mark: marks.map_or(&[][..], |marks| marks.late(run.policy)),
         };
-        self.emitter.write(runs, piece, out);
+        if !self.config.verdicts_only {
+            self.emitter.write(runs, piece, out);
+        }
         runs.clear();
         bytes.clear();
     }

@@ -15,6 +15,7 @@ mod emit;
 mod evidence;
 mod explain;
 mod facts;
+mod grouping;
 mod index;
 mod ingest;
 mod leaf_set;

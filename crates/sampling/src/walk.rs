@@ -15,7 +15,7 @@ pub(crate) struct SpanFacts<'a> {
     pub(crate) start: u64,
     pub(crate) end: u64,
     /// The span's name, if it has no parent.
-    pub(crate) root_name: Option<&'a str>,
+    pub(crate) root_name: Option<&'a [u8]>,
     pub(crate) priority: Option<&'a [u8]>,
     /// Bytes that the collector's encoding has beyond this one: it writes an empty parent and an empty status.
     pub(crate) unwritten: u64,
@@ -68,7 +68,7 @@ pub(crate) fn span<'a>(
     matched: &mut LeafSet,
 ) -> SpanFacts<'a> {
     let mut facts = SpanFacts::default();
-    let (mut status, mut name, mut is_root) = (0, "", true);
+    let (mut status, mut name, mut is_root) = (0, &[][..], true);
     let (mut flags, mut trace_state) = (0, "");
     let (mut has_parent, mut has_status) = (false, false);
     seen.next();
@@ -80,7 +80,7 @@ pub(crate) fn span<'a>(
                 is_root = id.iter().all(|&byte| byte == 0);
                 has_parent = true;
             }
-            SpanField::Name(text) => name = text,
+            SpanField::Name(bytes) => name = bytes,
             SpanField::Status(view) => {
                 status = view.code();
                 has_status = true;

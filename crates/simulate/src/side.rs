@@ -2,7 +2,9 @@
 
 use crate::report::{Counts, Example, PerDay, PolicyReport, Share, SideReport, Total};
 use crate::run::{Decide, Options, Subject};
-use forebay_sampling::{Action, Decision, LateSpans, Reason, Sampler, Stats, Trigger, Verdict, Vote};
+use forebay_sampling::{
+    Action, Decision, LateSpans, Reason, Sampler, SamplerConfig, Stats, Trigger, Verdict, Vote,
+};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +40,8 @@ impl Side {
     pub(crate) fn new(subject: Subject, options: Options) -> Self {
         let Subject { name, processor, sampler, policies } = subject;
         let all_asked = matches!(options.decide, Decide::Whole(_)) && !sampler.sample_on_first_match;
-        let sampler = Sampler::new(options.decide.settings(sampler), policies, SEED);
+        let settings = SamplerConfig { verdicts_only: true, ..options.decide.settings(sampler) };
+        let sampler = Sampler::new(settings, policies, SEED);
         Self {
             config: name,
             processor,

@@ -152,6 +152,18 @@ impl<'a> ScopeSpansView<'a> {
         write_all_but(self.body, scope_spans::SPANS, out);
     }
 
+    /// Both in one pass: hands out the spans, and appends to `header` what [`write_header`](Self::write_header) does.
+    #[inline]
+    pub fn read(self, header: &mut Vec<u8>, mut span: impl FnMut(SpanView<'a>)) {
+        for field in Fields::new(self.body) {
+            if field.key == scope_spans::SPANS {
+                span(SpanView::new(field.bytes));
+            } else {
+                header.extend_from_slice(field.raw);
+            }
+        }
+    }
+
     /// The same with attributes added to the scope, which the group gets if it has none. `added` are attributes as an
     /// `InstrumentationScope` encodes them; they take the place of those with the same keys.
     pub fn write_header_with(self, added: &[u8], out: &mut Vec<u8>) {

@@ -139,8 +139,8 @@ pub enum SpanField<'a> {
     Start(u64),
     /// When it ended, in nanoseconds since the Unix epoch.
     End(u64),
-    /// The span's name.
-    Name(&'a str),
+    /// The span's name; UTF-8 in a valid request.
+    Name(&'a [u8]),
     /// The `SpanKind`.
     Kind(i32),
     /// The trace flags.
@@ -175,7 +175,7 @@ impl<'a> SpanFields<'a> {
             span::SPAN_ID => SpanField::SpanId(cursor.bytes()?),
             span::TRACE_STATE => SpanField::TraceState(text(cursor.bytes()?)),
             span::PARENT_SPAN_ID => SpanField::ParentSpanId(cursor.bytes()?),
-            span::NAME => SpanField::Name(text(cursor.bytes()?)),
+            span::NAME => SpanField::Name(cursor.bytes()?),
             span::KIND => SpanField::Kind(cursor.varint()? as i32),
             span::START_TIME => SpanField::Start(cursor.fixed64()?),
             span::END_TIME => SpanField::End(cursor.fixed64()?),

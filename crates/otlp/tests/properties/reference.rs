@@ -147,7 +147,7 @@ fn span_by_fields(view: SpanView<'_>) -> Span {
             SpanField::ParentSpanId(id) => span.parent_span_id = id.to_vec(),
             SpanField::Start(time) => span.start_time_unix_nano = time,
             SpanField::End(time) => span.end_time_unix_nano = time,
-            SpanField::Name(name) => span.name = name.to_owned(),
+            SpanField::Name(name) => span.name = std::str::from_utf8(name).unwrap_or_default().to_owned(),
             SpanField::Kind(kind) => span.kind = kind,
             SpanField::Flags(flags) => span.flags = flags,
             SpanField::TraceState(state) => span.trace_state = state.to_owned(),

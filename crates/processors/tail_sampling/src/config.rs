@@ -148,6 +148,7 @@ impl Config {
             maximum_trace_size: Some(self.maximum_trace_size_bytes).filter(|most| *most > 0),
             record_policy: self.record_policy,
             shards,
+            verdicts_only: false,
             idle_timeout: self.idle_timeout(),
             max_trace_age: self.max_trace_age(),
             retain_dropped: self.retain_dropped.as_ref().map(|retain| retain.part(shards)),

@@ -89,7 +89,7 @@ fn kept_traces_name_the_policy_and_the_part() {
     let expected = [(12, &*important), (13, &important), (31, &shared), (32, &shared)];
     assert_eq!(marks(&driver.sent), said(&expected));
     assert_eq!(driver.sent.len(), 1);
-    assert_eq!(driver.sent[0].scope_spans.len(), 3);
+    assert_eq!(driver.sent[0].scope_spans.len(), 2);
 }
 
 #[test]

@@ -528,6 +528,20 @@ impl Naive {
 
     pub(crate) fn ingest(&mut self, spans: &[HeldSpan]) {
         self.seen.extend_from_slice(spans);
+        // The spans of a trace in one scope are taken together, where the first of them stands.
+        let mut together = Vec::new();
+        for scope in spans.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let mut ids: Vec<&Vec<u8>> = Vec::new();
+            for (_, _, span) in scope {
+                if !ids.contains(&&span.trace_id) {
+                    ids.push(&span.trace_id);
+                }
+            }
+            for id in ids {
+                together.extend(scope.iter().filter(|(_, _, span)| span.trace_id == *id).cloned());
+            }
+        }
+        let spans = &together[..];
         let mut context = None;
         let mut ids: Vec<Vec<u8>> = Vec::new();
         for (number, span) in spans.iter().enumerate() {

@@ -74,7 +74,7 @@ fn late_spans_follow_the_verdict() {
     assert_eq!(driver.kept().len(), 1);
     assert_eq!(driver.requests.len(), 2, "late spans of one call go out as one request");
     let late: Vec<_> = driver.late.iter().map(|late| (late.trace_id, late.verdict, late.spans)).collect();
-    assert_eq!(late, [(id(1), Verdict::Kept, 1), (id(2), Verdict::Dropped, 1), (id(1), Verdict::Kept, 1)]);
+    assert_eq!(late, [(id(1), Verdict::Kept, 2), (id(2), Verdict::Dropped, 1)]);
     assert_eq!((driver.late[0].age, driver.late[0].streamed), (15 * SECOND, false));
     assert_eq!(driver.late[0].policy.as_deref(), Some("important"));
     let stats = driver.sampler.stats();
@@ -394,4 +394,18 @@ fn decisions_carry_duration_and_the_highest_priority() {
     assert_eq!(decision.duration, SECOND);
     assert_eq!((decision.first_seen, decision.decided_at), (3 * SECOND, 33 * SECOND));
     assert_eq!(decision.root_name, None);
+}
+
+#[test]
+fn verdicts_only_tells_the_same_and_sends_nothing() {
+    for verdicts_only in [false, true] {
+        let mut driver = Driver::new(SamplerConfig { verdicts_only, ..patient() }, &critical());
+        driver.ingest(&request(vec![urgent(1, 0), span(2, 0)]), Duration::ZERO);
+        driver.tick(30 * SECOND);
+        driver.ingest(&request(vec![span(1, 1)]), 31 * SECOND);
+        let verdicts: Vec<_> = driver.decisions.iter().map(|decision| decision.verdict).collect();
+        assert_eq!((verdicts, driver.late.len()), (vec![Verdict::Kept, Verdict::Dropped], 1));
+        assert_eq!(driver.sent_spans().count(), if verdicts_only { 0 } else { 2 });
+        assert_eq!(driver.sampler.stats().spans_kept, 2);
+    }
 }

@@ -1,0 +1,114 @@
+//! The spans of one scope in one request, by trace: each trace is then looked up once, and its spans lie together.
+
+use crate::index::Index;
+
+/// No span, no trace.
+const NONE: u32 = u32::MAX;
+
+/// A span: where it lies in the scope's bytes, and the next one of its trace.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    start: u32,
+    len: u32,
+    next: u32,
+}
+
+/// A trace and its spans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TraceSpans {
+    pub(crate) id: [u8; 16],
+    pub(crate) hash: u64,
+    first: u32,
+    last: u32,
+}
+
+/// Memory for one scope after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Grouping {
+    found: Vec<Found>,
+    traces: Vec<TraceSpans>,
+    /// Places in `traces` by hash, open addressing; as large as a power of two.
+    table: Vec<u32>,
+}
+
+impl Grouping {
+    pub(crate) fn clear(&mut self) {
+        self.found.clear();
+        self.traces.clear();
+        self.table.clear();
+    }
+
+    /// Traces in the order in which their first spans lie.
+    pub(crate) fn traces(&self) -> usize {
+        self.traces.len()
+    }
+
+    pub(crate) fn trace(&self, number: usize) -> Option<TraceSpans> {
+        self.traces.get(number).copied()
+    }
+
+    /// Where the spans of a trace lie, in order.
+    pub(crate) fn spans(&self, trace: TraceSpans) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let mut next = trace.first;
+        std::iter::from_fn(move || {
+            let found = self.found.get(next as usize)?;
+            next = found.next;
+            let start = found.start as usize;
+            Some(start..start + found.len as usize)
+        })
+    }
+
+    /// Adds a span of `len` bytes at `start`.
+    #[inline]
+    pub(crate) fn add(&mut self, id: [u8; 16], start: usize, len: usize, index: &Index) {
+        let span = self.found.len() as u32;
+        self.found.push(Found { start: start as u32, len: len as u32, next: NONE });
+        // Neighbours are often of one trace.
+        if let Some(trace) = self.traces.last_mut().filter(|trace| trace.id == id) {
+            if let Some(before) = self.found.get_mut(trace.last as usize) {
+                before.next = span;
+            }
+            trace.last = span;
+            return;
+        }
+        let hash = index.hash(&id);
+        let place = self.place(hash, &id);
+        match self.table.get(place).and_then(|&number| self.traces.get_mut(number as usize)) {
+            Some(trace) => {
+                if let Some(before) = self.found.get_mut(trace.last as usize) {
+                    before.next = span;
+                }
+                trace.last = span;
+            }
+            None => {
+                if let Some(slot) = self.table.get_mut(place) {
+                    *slot = self.traces.len() as u32;
+                }
+                self.traces.push(TraceSpans { id, hash, first: span, last: span });
+            }
+        }
+    }
+
+    /// The place in the table where a trace is, or may be put.
+    fn place(&mut self, hash: u64, id: &[u8; 16]) -> usize {
+        if self.table.len() < 2 * (self.traces.len() + 1) {
+            let size = (4 * (self.traces.len() + 1)).next_power_of_two().max(64);
+            self.table.clear();
+            self.table.resize(size, NONE);
+            for number in 0..self.traces.len() {
+                let hash = self.traces[number].hash;
+                let mut place = hash as usize & (size - 1);
+                while self.table[place] != NONE {
+                    place = (place + 1) & (size - 1);
+                }
+                self.table[place] = number as u32;
+            }
+        }
+        let mask = self.table.len() - 1;
+        let mut place = hash as usize & mask;
+        while self.traces.get(self.table[place] as usize).is_some_and(|trace| trace.id != *id) {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+}
