@@ -5,7 +5,7 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// A counter of whole things; cheap to clone, one atomic add to count.
 pub type Counter = prometheus::IntCounter;
@@ -41,6 +41,8 @@ struct Families {
 pub struct Metrics {
     registry: Registry,
     families: Arc<Mutex<Families>>,
+    /// Read by who moves several metrics together, written by who reads all of them.
+    together: Arc<RwLock<()>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -127,14 +129,20 @@ impl Metrics {
         }
     }
 
+    /// Metrics that are moved while this is held are read all before or all after: those that must add up.
+    pub fn together(&self) -> RwLockReadGuard<'_, ()> {
+        self.together.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Everything as Prometheus text (format 0.0.4).
     pub fn render(&self) -> String {
         let dialect = crate::exposition::Dialect::Prometheus { counter_suffix: false };
-        crate::exposition::encode(&self.registry.gather(), &[], dialect)
+        crate::exposition::encode(&self.gather(), &[], dialect)
     }
 
     /// Everything, for other encodings and for tests.
     pub fn gather(&self) -> Vec<MetricFamily> {
+        let _all = self.together.write().unwrap_or_else(PoisonError::into_inner);
         self.registry.gather()
     }
 }

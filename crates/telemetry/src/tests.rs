@@ -34,3 +34,30 @@ fn the_board_shows_states_flows_and_errors() {
     handle.ok();
     assert_eq!(handle.state(), State::Ok);
 }
+
+#[test]
+fn metrics_that_are_moved_together_are_read_together() {
+    let metrics = Metrics::default();
+    let [came, went] = ["came", "went"].map(|name| metrics.counter(name, "x", &[]));
+    let stop = &std::sync::atomic::AtomicBool::new(false);
+    let mover = metrics.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _together = mover.together();
+                came.inc();
+                went.inc();
+            }
+        });
+        for _ in 0..1_000 {
+            let values: Vec<f64> = metrics
+                .gather()
+                .iter()
+                .flat_map(|family| family.get_metric())
+                .map(|metric| metric.get_counter().get_value())
+                .collect();
+            assert_eq!(values.first(), values.get(1));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -305,6 +305,7 @@ impl Metrics {
     /// Brings the counters up to what the sampler counted.
     pub fn publish(&mut self, sampler: &Sampler) {
         let (now, before) = (sampler.stats(), self.seen);
+        let _together = self.registry.together();
         self.incoming.inc_by(now.spans_accepted - before.spans_accepted);
         self.kept.inc_by(now.spans_kept - before.spans_kept);
         self.dropped.inc_by(now.spans_dropped - before.spans_dropped);
