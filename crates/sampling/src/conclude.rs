@@ -126,7 +126,7 @@ impl Sampler {
             return;
         }
         let Some(trace) = self.traces.remove(at) else { return };
-        self.remember(&trace, verdict, policy, trigger);
+        self.remember(&trace, verdict, policy, trigger, self.now);
         self.let_go(&trace, (verdict == Verdict::Kept).then_some((policy, part)), rest, out);
     }
 
@@ -218,11 +218,12 @@ impl Sampler {
         verdict: Verdict,
         policy: Option<usize>,
         trigger: Trigger,
+        decided_at: u64,
     ) {
         let early = verdict == Verdict::Kept && matches!(trigger, Trigger::EarlyKeep | Trigger::SpanIngest);
         let item = Remembered {
             id: trace.id,
-            decided_at: self.now,
+            decided_at,
             policy: policy.and_then(|policy| u32::try_from(policy).ok()).unwrap_or(u32::MAX),
             streams_until: if early { self.latest_decision(trace) } else { 0 },
         };

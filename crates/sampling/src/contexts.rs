@@ -53,6 +53,9 @@ struct Scope {
 /// stream of traces then finds its headers even when no trace is held for a moment.
 const MAX_IDLE: usize = 256;
 
+/// And how many bytes their headers take at most: room cannot be made of them.
+const MAX_IDLE_BYTES: usize = 256 << 10;
+
 /// All headers that held spans need.
 #[derive(Debug)]
 pub(crate) struct Contexts {
@@ -63,6 +66,8 @@ pub(crate) struct Contexts {
     free_resources: Vec<u32>,
     free_scopes: Vec<u32>,
     idle: VecDeque<u32>,
+    /// Bytes of the idle scopes' headers and of those they are under, which are counted for each.
+    idle_bytes: usize,
     hasher: FixedState,
     memory: usize,
 }
@@ -77,6 +82,7 @@ impl Contexts {
             free_resources: Vec::new(),
             free_scopes: Vec::new(),
             idle: VecDeque::new(),
+            idle_bytes: 0,
             hasher: FixedState::with_seed(seed),
             memory: 0,
         }
@@ -167,15 +173,21 @@ impl Contexts {
             return;
         }
         self.idle.push_back(at);
-        if self.idle.len() > MAX_IDLE
+        self.idle_bytes += self.header_bytes(at);
+        while (self.idle.len() > MAX_IDLE || self.idle_bytes > MAX_IDLE_BYTES)
             && let Some(oldest) = self.idle.pop_front()
         {
+            self.idle_bytes -= self.header_bytes(oldest);
             let scope = &mut self.scopes[oldest as usize];
             scope.idle = false;
             if scope.references == 0 {
                 self.forget_scope(oldest);
             }
         }
+    }
+
+    fn header_bytes(&self, scope: u32) -> usize {
+        self.scope_header(scope).len() + self.resource_header(self.resource_of(scope)).len()
     }
 
     pub(crate) fn release_resource(&mut self, at: u32) {

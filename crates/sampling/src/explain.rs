@@ -265,8 +265,5 @@ const MOST_MISSING: usize = 16;
 
 fn missing_parents(trace: &Trace) -> Vec<[u8; 8]> {
     let open = trace.extra.as_ref().map_or(&[][..], |extra| &extra.open_parents);
-    let mut missing = open.to_vec();
-    missing.sort_unstable();
-    missing.truncate(MOST_MISSING);
-    missing
+    open.iter().take(MOST_MISSING).copied().collect()
 }

@@ -315,7 +315,9 @@ impl Sampler {
                 let Some(trace) = self.traces.get(at) else { return };
                 if trace.retained {
                     self.report_retained(at, spans, bytes as u64, out);
-                    if changed {
+                    if self.is_too_large(at) {
+                        self.release_retained(at, out);
+                    } else if changed {
                         self.reconsider(at, out);
                     }
                 } else if self.is_too_large(at) {

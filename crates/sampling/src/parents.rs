@@ -13,7 +13,7 @@ const MOST_SPANS: u32 = 65_536;
 type SpanId = [u8; 8];
 
 impl Sampler {
-    /// The ids of the parents of a trace's spans that have not come; none when it has too many spans to tell.
+    /// The ids of the parents of a trace's spans that have not come, sorted; none when it has too many spans to tell.
     pub(crate) fn open_parents(&self, at: u32) -> Option<Vec<SpanId>> {
         let trace = self.traces.get(at).filter(|trace| trace.spans <= MOST_SPANS)?;
         let set = || HashSet::<SpanId, _>::with_hasher(FixedState::with_seed(self.seed));
@@ -27,7 +27,9 @@ impl Sampler {
             }
             record = self.segments.previous(record);
         }
-        Some(named.difference(&come).copied().collect())
+        let mut open: Vec<SpanId> = named.difference(&come).copied().collect();
+        open.sort_unstable();
+        Some(open)
     }
 
     /// A span has come that a trace may have waited for; true when it was the last.
@@ -36,9 +38,9 @@ impl Sampler {
         let mut closed_last = false;
         self.traces.change_heap(at, |trace| {
             if let Some(extra) = &mut trace.extra
-                && let Some(found) = extra.open_parents.iter().position(|open| *open == id)
+                && let Ok(found) = extra.open_parents.binary_search(&id)
             {
-                extra.open_parents.swap_remove(found);
+                extra.open_parents.remove(found);
                 closed_last = extra.open_parents.is_empty();
             }
         });

@@ -121,6 +121,9 @@ const BESIDE: usize = 64;
 /// A tick decides no more traces once it has sent on this many requests: the rest is due at once.
 const REQUESTS_PER_TICK: usize = 16;
 
+/// Nor once it has reported this many verdicts: each takes memory until it is looked at.
+const ACTIONS_PER_TICK: usize = 4096;
+
 impl Sampler {
     /// A sampler without traces. `seed` should be random and secret, and the same for all shards of a processor.
     #[must_use]
@@ -177,7 +180,7 @@ impl Sampler {
     pub fn tick(&mut self, now: Duration, out: &mut Vec<Action>) {
         self.advance(now);
         let mut sent = Sent::new(out);
-        while sent.below(out, REQUESTS_PER_TICK) {
+        while sent.below(out) {
             if !self.rests.is_empty() {
                 sent.steps(self.release_step(out));
             } else if let Some(at) = self.pop_retained() {
@@ -215,7 +218,7 @@ impl Sampler {
     pub fn flush(&mut self, now: Duration, out: &mut Vec<Action>) -> bool {
         self.advance(now);
         let mut sent = Sent::new(out);
-        while sent.below(out, REQUESTS_PER_TICK) {
+        while sent.below(out) {
             if !self.rests.is_empty() {
                 sent.steps(self.release_step(out));
             } else if let Some(at) = self.timers.oldest(&self.traces) {
@@ -453,6 +456,7 @@ impl Sampler {
 
 /// Counts the requests among the actions pushed since it was made.
 struct Sent {
+    started_at: usize,
     looked_at: usize,
     requests: usize,
     /// Bytes let go of without being sent.
@@ -461,14 +465,15 @@ struct Sent {
 
 impl Sent {
     fn new(out: &[Action]) -> Self {
-        Self { looked_at: out.len(), requests: 0, released: 0 }
+        Self { started_at: out.len(), looked_at: out.len(), requests: 0, released: 0 }
     }
 
-    fn below(&mut self, out: &[Action], limit: usize) -> bool {
+    fn below(&mut self, out: &[Action]) -> bool {
         let new = out.get(self.looked_at..).unwrap_or_default();
         self.requests += new.iter().filter(|action| matches!(action, Action::Emit(_))).count();
         self.looked_at = out.len();
-        self.requests + self.released / REQUEST_TARGET < limit
+        self.requests + self.released / REQUEST_TARGET < REQUESTS_PER_TICK
+            && out.len() - self.started_at < ACTIONS_PER_TICK
     }
 
     fn steps(&mut self, released: usize) {

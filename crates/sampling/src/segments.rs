@@ -194,6 +194,9 @@ impl Segments {
             self.retire(index);
         } else if segment.data.capacity() == self.segment_bytes {
             segment.data.clear();
+        } else {
+            // Made for one large span: it would stand there empty until the next span needs another.
+            self.in_use -= std::mem::take(&mut segment.data).capacity();
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct Extra {
     pub(crate) size: Option<Size>,
     /// A priority that is not in the order.
     pub(crate) odd_priority: Option<Arc<str>>,
-    /// Span ids that are named as parents and have not come; looked at when the root has.
+    /// Span ids that are named as parents and have not come, sorted; looked at when the root has.
     pub(crate) open_parents: Vec<[u8; 8]>,
     /// Policies that a limit kept from matching when the trace was dropped: they are not asked again.
     pub(crate) refused: LeafSet,

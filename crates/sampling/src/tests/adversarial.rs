@@ -239,3 +239,57 @@ fn a_stop_in_each_state_accounts_for_all() {
     assert_eq!(at_stop.count(), 3);
     assert_eq!(driver.sampler.next_deadline(), None);
 }
+
+#[test]
+fn large_headers_that_are_not_needed_any_more_take_no_room_from_others() {
+    let limit = 4 << 20;
+    let mut driver =
+        Driver::new(SamplerConfig { memory_limit: Some(limit), ..SamplerConfig::default() }, &critical());
+    for number in 0..300 {
+        let header = format!("{number} {}", "x".repeat(100_000));
+        let resource = [("service.name", text("planner")), ("environment", text(&header))];
+        let spans = vec![span(number, 0)];
+        driver.ingest(&encode(vec![resource_spans(&resource, "sdk", spans)]), Duration::ZERO);
+    }
+    let held = driver.sampler.stats().traces_held;
+    assert!((30..42).contains(&held), "{held}");
+    let evicted = driver.sampler.stats().traces_evicted;
+    driver.tick(30 * SECOND);
+    driver.ingest(&request((1_000..1_100).map(|trace| span(trace, 0)).collect()), 31 * SECOND);
+    let stats = driver.sampler.stats();
+    assert_eq!((stats.traces_held, stats.traces_evicted), (100, evicted));
+    assert!(stats.memory < limit + (1 << 20), "{}", stats.memory);
+}
+
+#[test]
+fn a_span_too_large_to_be_held_makes_no_other_trace_yield() {
+    let limit = 4 << 20;
+    let mut driver =
+        Driver::new(SamplerConfig { memory_limit: Some(limit), ..SamplerConfig::default() }, &critical());
+    let padded = |trace, bytes: usize| with(span(trace, 0), "filler", text(&"x".repeat(bytes)));
+    driver.ingest(&request((0..2_000).map(|trace| padded(trace, 1_000)).collect()), Duration::ZERO);
+    assert_eq!(driver.sampler.stats().traces_held, 2_000);
+    driver.ingest(&request(vec![padded(9_000, 3 << 20)]), SECOND);
+    assert_eq!(driver.decisions.len(), 1, "the giant alone");
+    assert_eq!(driver.decisions[0].trigger, Trigger::EvictedTraceSize);
+    driver.ingest(&request(vec![padded(9_001, 1_000)]), SECOND);
+    assert_eq!(driver.sampler.stats().traces_held, 2_001);
+}
+
+#[test]
+fn many_verdicts_at_once_fall_in_steps() {
+    let retain = Some(RetainDropped { time: SECOND, bytes: 1 << 30 });
+    for retain_dropped in [None, retain] {
+        let mut driver =
+            Driver::new(SamplerConfig { retain_dropped, ..SamplerConfig::default() }, &critical());
+        driver.ingest(&request((0..20_000).map(|trace| span(trace, 0)).collect()), Duration::ZERO);
+        let mut out = Vec::new();
+        driver.sampler.tick(30 * SECOND, &mut out);
+        assert!((1_000..5_000).contains(&out.len()), "{}", out.len());
+        assert!(driver.sampler.next_deadline().is_some_and(|due| due <= 30 * SECOND));
+        driver.tick(31 * SECOND);
+        driver.tick(32 * SECOND);
+        assert_eq!(driver.sampler.stats().spans_dropped, 20_000);
+        assert_eq!(driver.sampler.next_deadline(), None);
+    }
+}

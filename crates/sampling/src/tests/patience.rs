@@ -130,3 +130,20 @@ fn one_trace_that_stays_for_days_leaves_nothing_behind_of_those_that_passed() {
     let oldest = driver.sampler.stats().oldest_first_seen;
     assert_eq!(oldest, Some(Duration::ZERO));
 }
+
+#[test]
+fn thousands_of_missing_parents_are_ticked_off_in_any_order() {
+    let config = SamplerConfig { decision_wait_after_root_received: Some(SECOND), ..config() };
+    let mut driver = Driver::new(config, &critical());
+    let orphans = (0..5_000).map(|number| child(1, 10_000 + number, number + 1));
+    driver.ingest(&request(orphans.chain([root(1)]).collect()), Duration::ZERO);
+    driver.tick(SECOND);
+    let mut parents: Vec<_> = (0..5_000).map(|number| child(1, (number * 7) % 5_000 + 1, 0)).collect();
+    let last = parents.pop().unwrap();
+    driver.ingest(&request(parents), 2 * SECOND);
+    driver.tick(10 * SECOND);
+    assert!(driver.decisions.is_empty());
+    driver.ingest(&request(vec![last]), 20 * SECOND);
+    driver.tick(21 * SECOND);
+    assert_eq!(triggers(&driver), [(1, Trigger::RootReceived)]);
+}

@@ -124,3 +124,26 @@ fn a_stop_and_short_memory_end_retention() {
     assert_eq!((stats.traces_held, stats.traces_evicted), (600, 0));
     assert!(stats.traces_retained < 400, "{}", stats.traces_retained);
 }
+
+#[test]
+fn a_retained_trace_that_grows_too_large_is_let_go() {
+    let config = SamplerConfig { maximum_trace_size: Some(1_000), ..config(1 << 20) };
+    let mut driver = Driver::new(config, &critical());
+    driver.ingest(&request(vec![span(1, 0)]), Duration::ZERO);
+    driver.tick(30 * SECOND);
+    assert_eq!(driver.sampler.stats().traces_retained, 1);
+    let padded = with(span(1, 1), "filler", text(&"x".repeat(1_000)));
+    driver.ingest(&request(vec![padded, urgent(1, 2)]), 31 * SECOND);
+    let stats = driver.sampler.stats();
+    assert_eq!((stats.traces_retained, stats.verdict_changes, stats.spans_dropped), (0, 0, 3));
+}
+
+#[test]
+fn what_comes_after_retention_is_late_since_the_verdict() {
+    let mut driver = Driver::new(config(1 << 20), &critical());
+    driver.ingest(&request(vec![span(1, 0)]), Duration::ZERO);
+    driver.tick(30 * SECOND);
+    driver.tick(630 * SECOND);
+    driver.ingest(&request(vec![span(1, 1)]), 640 * SECOND);
+    assert_eq!((driver.late[0].retained, driver.late[0].age), (false, 610 * SECOND));
+}
