@@ -102,6 +102,9 @@ impl Default for Config {
     }
 }
 
+/// Less would hold next to nothing; a bare number is in bytes.
+const LEAST_MEMORY: u64 = 1 << 20;
+
 /// Less would remember next to nothing.
 const LEAST_RECENT: u64 = 64 << 10;
 
@@ -186,6 +189,13 @@ impl Config {
             (Some(age), Some(idle)) if age < idle => {
                 refuse("max_trace_age", "is shorter than idle_timeout, which then never decides");
             }
+            (Some(age), Some(_)) if age < Duration::from(self.decision_wait) => {
+                refuse(
+                    "max_trace_age",
+                    "is shorter than decision_wait (30s unless given), the least time a trace waits: every trace would \
+                     be decided at that age",
+                );
+            }
             _ => {}
         }
         if self.retain_dropped.is_some() && self.sampling_strategy == SPAN_INGEST {
@@ -222,6 +232,9 @@ fn read(node: &Node) -> Result<Plan, Diagnostics> {
     }
     if config.num_shards > MOST_SHARDS {
         refuse("num_shards", format!("must be at most {MOST_SHARDS}; 0 is one for every two cores"));
+    }
+    if (1..LEAST_MEMORY).contains(&config.memory_limit.0) {
+        refuse("memory_limit", "must be at least 1MiB; 0 is half of the memory there is".to_owned());
     }
     if (1..LEAST_RECENT).contains(&config.recent_decisions.0) {
         refuse("recent_decisions", "must be at least 64KiB; 0 remembers no verdicts".to_owned());

@@ -1,7 +1,9 @@
 //! The collector's tail-sampling metrics, and ours.
 
-use forebay_component::{Context, Reason};
-use forebay_sampling::{Decision, Evictions, LateSpans, PolicySet, PolicyVotes, Sampler, Stats, Verdict};
+use forebay_component::{Context, Reason as RefusalReason};
+use forebay_sampling::{
+    Decision, Evictions, LateSpans, PolicySet, PolicyVotes, Reason, Sampler, Stats, Verdict,
+};
 use forebay_telemetry::{Counter, Gauge, Histogram, MetricKind, Metrics as Registry};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +34,8 @@ pub(crate) struct Metrics {
     verdict_changes: Counter,
     evictions: Vec<EvictionCounters>,
     seen_evictions: Vec<Evictions>,
-    global: [Counter; 2],
+    /// Traces sampled, not sampled, and dropped by a drop policy.
+    global: [Counter; 3],
     late: [Counter; 2],
     policies: Vec<PolicyCounters>,
     seen: Stats,
@@ -53,6 +56,7 @@ struct PolicyCounters {
     not_sampled: Counter,
     dropped: Counter,
     spans_sampled: Counter,
+    asked: Counter,
 }
 
 const SECONDS: &[f64] = &[1., 5., 10., 30., 60., 120., 300., 600., 1800., 3600., 7200., 21600., 86400.];
@@ -95,8 +99,8 @@ impl Metrics {
                 &[("processor", &id), ("sampled", if yes { "true" } else { "false" })],
             )
         };
-        let global = |yes: bool| {
-            let decision = if yes { "sampled" } else { "not_sampled" };
+        let global = |decision: &str| {
+            let yes = decision == "sampled";
             registry.counter(
                 "otelcol_processor_tail_sampling_global_count_traces_sampled",
                 "Global count of traces that were sampled or not by at least one policy.",
@@ -133,6 +137,11 @@ impl Metrics {
                     "Count of spans that were sampled or not per sampling policy.",
                     name,
                     "sampled",
+                ),
+                asked: registry.counter(
+                    "otelcol_processor_tail_sampling_sampling_policy_execution_count",
+                    "Number of times a policy was asked about a trace that was being decided.",
+                    &[("processor", &id), ("policy", name)],
                 ),
             }
         };
@@ -248,7 +257,7 @@ impl Metrics {
                 "Memory that the sampler takes, headers, decision caches and recent verdicts included.",
                 &own,
             ),
-            global: [global(false), global(true)],
+            global: ["sampled", "not_sampled", "dropped"].map(global),
             late: [false, true].map(|yes| {
                 sampled(
                     "otelcol_processor_tail_sampling_early_releases_from_cache_decision",
@@ -268,14 +277,22 @@ impl Metrics {
             context.status.flow("incoming", &made.incoming);
             context.status.flow("kept", &made.kept);
             context.status.flow("dropped", &made.dropped);
-            context.status.flow("traces_dropped", &made.global[usize::from(false)]);
-            context.status.flow("traces_kept", &made.global[usize::from(true)]);
+            let [sampled, not_sampled, dropped] = &made.global;
+            context.status.flow("traces_dropped", not_sampled);
+            context.status.flow("traces_dropped", dropped);
+            context.status.flow("traces_kept", sampled);
         }
         made
     }
 
     pub fn decided(&self, decision: &Decision) {
-        self.global[usize::from(decision.verdict == Verdict::Kept)].inc();
+        let [sampled, not_sampled, dropped] = &self.global;
+        let global = match decision.reason {
+            _ if decision.verdict == Verdict::Kept => sampled,
+            Reason::DroppedByPolicy => dropped,
+            _ => not_sampled,
+        };
+        global.inc();
         let held = decision.decided_at.saturating_sub(decision.first_seen);
         self.removal_age.observe(held.as_secs_f64());
     }
@@ -290,7 +307,7 @@ impl Metrics {
     }
 
     /// Spans of kept traces that the next stage would not take before a stop's deadline.
-    pub fn undelivered(&self, spans: u64, reason: Reason) {
+    pub fn undelivered(&self, spans: u64, reason: RefusalReason) {
         let labels = [("processor", self.processor.as_str()), ("reason", reason.as_str())];
         let help = "Number of spans of kept traces that the next stage would not take.";
         self.registry.counter("forebay_tail_sampling_undelivered_spans", help, &labels).inc_by(spans);
@@ -335,6 +352,9 @@ impl Metrics {
             counters.not_sampled.inc_by(now.not_sampled - before.not_sampled);
             counters.dropped.inc_by(now.dropped - before.dropped);
             self.evaluation_errors.inc_by(now.failed - before.failed);
+            let asked =
+                |votes: &PolicyVotes| votes.sampled + votes.not_sampled + votes.dropped + votes.failed;
+            counters.asked.inc_by(asked(now) - asked(before));
             counters.spans_sampled.inc_by(now.spans_sampled - before.spans_sampled);
             *before = *now;
         }

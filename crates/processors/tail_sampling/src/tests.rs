@@ -85,6 +85,33 @@ async fn keeps_the_important_traces_whole_and_says_why() {
 }
 
 #[tokio::test]
+async fn drop_policies_have_a_decision_of_their_own_in_the_global_count() {
+    let config = r#"
+decision_wait: 1h
+num_shards: 1
+policies:
+  - {name: all, type: span_count, span_count: {min_spans: 2}}
+  - name: low
+    type: drop
+    drop: {drop_sub_policy: [{type: string_attribute, string_attribute: {key: task.priority, values: [low]}}]}
+"#;
+    let sink = Arc::new(Sink::default());
+    let (telemetry, processor) = start(config, &sink);
+    let entrance = processor.consumer();
+    for (trace, spans, value) in [(1, 2, "low"), (2, 2, "high"), (3, 1, "high"), (4, 1, "high")] {
+        entrance.consume(requests::payload(trace, 0, spans, Some(("task.priority", value)))).unwrap();
+    }
+    processor.shutdown(soon());
+    let global = "otelcol_processor_tail_sampling_global_count_traces_sampled";
+    let decisions = ["sampled", "not_sampled", "dropped"]
+        .map(|decision| metric(&telemetry, global, &[("decision", decision)]));
+    assert_eq!(decisions, [1.0, 2.0, 1.0]);
+    let asked = "otelcol_processor_tail_sampling_sampling_policy_execution_count";
+    let asked = ["low", "all"].map(|policy| metric(&telemetry, asked, &[("policy", policy)]));
+    assert_eq!(asked, [4.0, 3.0]);
+}
+
+#[tokio::test]
 async fn conditions_decide_and_failures_are_counted() {
     let config = r#"
 decision_wait: 1h

@@ -18,6 +18,8 @@ fn what_cannot_be_meant_is_refused() {
     for (keys, message) in [
         ("max_trace_age: 1h", "needs idle_timeout"),
         ("idle_timeout: 2h\nmax_trace_age: 1h", "shorter than idle_timeout"),
+        ("idle_timeout: 5s\nmax_trace_age: 10s", "shorter than decision_wait"),
+        ("memory_limit: 512", "must be at least 1MiB"),
         ("retain_dropped: {bytes: 1MiB}", "how long dropped traces are held"),
         ("retain_dropped: {for: 1m, bytes: 0}", "more than 0"),
         ("sampling_strategy: span-ingest\nretain_dropped: {for: 1m}", "trace-complete"),
