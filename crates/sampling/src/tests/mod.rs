@@ -17,5 +17,6 @@ mod policies;
 mod properties;
 mod retained;
 mod sampler;
+mod segments;
 mod span_ingest;
 mod support;
