@@ -5,6 +5,9 @@ use crate::index::Index;
 /// No span, no trace.
 const NONE: u32 = u32::MAX;
 
+/// How many entries' memory one scope leaves to the next.
+const MOST_KEPT: usize = 16 << 10;
+
 /// A span: where it lies in the scope's bytes, and the next one of its trace.
 #[derive(Clone, Copy, Debug)]
 struct Found {
@@ -36,6 +39,17 @@ impl Grouping {
         self.found.clear();
         self.traces.clear();
         self.table.clear();
+        // One huge request must not leave its memory to all that come after it.
+        self.found.shrink_to(MOST_KEPT);
+        self.traces.shrink_to(MOST_KEPT);
+        self.table.shrink_to(4 * MOST_KEPT);
+    }
+
+    #[cfg(test)]
+    fn memory(&self) -> usize {
+        self.found.capacity() * size_of::<Found>()
+            + self.traces.capacity() * size_of::<TraceSpans>()
+            + self.table.capacity() * size_of::<u32>()
     }
 
     /// Traces in the order in which their first spans lie.
@@ -110,5 +124,23 @@ impl Grouping {
             place = (place + 1) & mask;
         }
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_request_leaves_little_behind() {
+        let mut spans = Grouping::default();
+        let index = Index::new(1);
+        for number in 0..200_000_u128 {
+            spans.add((number / 2).to_be_bytes(), 0, 0, &index);
+        }
+        assert_eq!(spans.traces(), 100_000);
+        assert!(spans.memory() > 4 << 20);
+        spans.clear();
+        assert!(spans.memory() < 1 << 20, "{}", spans.memory());
     }
 }

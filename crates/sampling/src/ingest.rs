@@ -34,6 +34,9 @@ impl Scratch {
     }
 }
 
+/// How many bytes one request's late spans leave to the next.
+const MOST_LATE_KEPT: usize = 1 << 20;
+
 /// Late spans of kept traces: headers and spans in one buffer.
 #[derive(Debug, Default)]
 struct LateOutput {
@@ -420,5 +423,7 @@ impl Sampler {
         }
         runs.clear();
         bytes.clear();
+        runs.shrink_to(MOST_LATE_KEPT / 64);
+        bytes.shrink_to(MOST_LATE_KEPT);
     }
 }

@@ -303,7 +303,7 @@ impl Sampler {
                 Batch { facts: facts(), open: false, keep: None, outcome: None, part: None, cast }
             };
             trace.extra = Some(Box::new(Extra {
-                batch: self.config.span_ingest.then(batch),
+                batch: self.config.span_ingest.then(|| Box::new(batch())),
                 size: sized.then(Size::default),
                 ..Extra::default()
             }));

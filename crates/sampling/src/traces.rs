@@ -47,7 +47,7 @@ pub(crate) struct Trace {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// With `span_ingest`.
-    pub(crate) batch: Option<Batch>,
+    pub(crate) batch: Option<Box<Batch>>,
     /// Counted when some policy or setting asks for it.
     pub(crate) size: Option<Size>,
     /// A priority that is not in the order.
@@ -81,11 +81,11 @@ impl Trace {
     }
 
     pub(crate) fn batch(&self) -> Option<&Batch> {
-        self.extra.as_ref()?.batch.as_ref()
+        self.extra.as_ref()?.batch.as_deref()
     }
 
     pub(crate) fn batch_mut(&mut self) -> Option<&mut Batch> {
-        self.extra.as_mut()?.batch.as_mut()
+        self.extra.as_mut()?.batch.as_deref_mut()
     }
 
     pub(crate) fn size(&self) -> Option<&Size> {
@@ -137,7 +137,8 @@ impl Trace {
     fn heap(&self) -> usize {
         let name = self.root_name.as_ref().map_or(0, |name| name.len() + 16);
         let extra = self.extra.as_ref().map_or(0, |extra| size_of::<Extra>() + extra.open_parents.len() * 8);
-        name + extra
+        let batch = self.batch().map_or(0, |_| size_of::<Batch>());
+        name + extra + batch
     }
 }
 

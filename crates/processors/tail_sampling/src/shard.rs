@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_millis(1);
 /// The longest sleep: statistics of an idle shard stay true without it, deadlines wake it.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// How many actions' memory one request leaves to the next.
+const MOST_ACTIONS_KEPT: usize = 8192;
+
 /// Failed conditions are reported so often at most: they may fail on every span.
 const REPORT: Duration = Duration::from_secs(60);
 
@@ -139,6 +142,11 @@ impl Worker {
     }
 
     fn act(&mut self, now: Duration) {
+        self.carry_out(now);
+        self.actions.shrink_to(MOST_ACTIONS_KEPT);
+    }
+
+    fn carry_out(&mut self, now: Duration) {
         for action in self.actions.drain(..) {
             match action {
                 Action::Decided(decision) => {

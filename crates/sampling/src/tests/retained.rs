@@ -147,3 +147,16 @@ fn what_comes_after_retention_is_late_since_the_verdict() {
     driver.ingest(&request(vec![span(1, 1)]), 640 * SECOND);
     assert_eq!((driver.late[0].retained, driver.late[0].age), (false, 610 * SECOND));
 }
+
+#[test]
+fn many_small_retained_traces_take_little_beside_their_entries() {
+    let caches = SamplerConfig { sampled_cache_size: 1, non_sampled_cache_size: 1, ..config(1 << 30) };
+    let mut driver = Driver::new(SamplerConfig { num_traces: 1_000_000, ..caches }, &critical());
+    driver.ingest(&request((0..50_000).map(|trace| span(trace, 0)).collect()), Duration::ZERO);
+    let undecided = driver.sampler.stats().memory;
+    driver.tick(30 * SECOND);
+    let stats = driver.sampler.stats();
+    assert_eq!(stats.traces_retained, 50_000);
+    let each = (stats.memory - undecided) / 50_000;
+    assert!(each < 200, "{each}");
+}
