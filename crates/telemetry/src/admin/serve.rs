@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -17,6 +17,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// Connections per address; a new one beyond that ends the oldest, so that nobody can lock a probe out.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
+/// How long a new one waits for another to end by itself before that, while answers are being found out.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// The same while none is: a request may just be arriving.
+const IMPATIENCE: Duration = Duration::from_millis(1);
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// For the head of a request, and for the pause before the next one.
@@ -55,6 +59,7 @@ async fn sample(shared: Arc<Shared>) {
 async fn listen(listener: TcpListener, scope: Scope, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut order: VecDeque<AbortHandle> = VecDeque::new();
+    let answering = Arc::new(());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -67,22 +72,39 @@ async fn listen(listener: TcpListener, scope: Scope, shared: Arc<Shared>) {
         };
         while connections.try_join_next().is_some() {}
         order.retain(|handle| !handle.is_finished());
-        if order.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = order.pop_front()
-        {
-            oldest.abort();
+        if order.len() >= MAX_CONNECTIONS {
+            let wait = if Arc::strong_count(&answering) > 1 { PATIENCE } else { IMPATIENCE };
+            match timeout(wait, connections.join_next()).await {
+                Ok(_) => order.retain(|handle| !handle.is_finished()),
+                Err(_) => order.pop_front().iter().for_each(AbortHandle::abort),
+            }
         }
-        order.push_back(connections.spawn(connection(stream, peer, scope, shared.clone())));
+        order.push_back(connections.spawn(connection(
+            stream,
+            peer,
+            scope,
+            shared.clone(),
+            Arc::downgrade(&answering),
+        )));
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, scope: Scope, shared: Arc<Shared>) {
+/// `answering` is held by each answer that takes time.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    scope: Scope,
+    shared: Arc<Shared>,
+    answering: Weak<()>,
+) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (shared, (head, _)) = (shared.clone(), request.into_parts());
         let wait = waits(&head.uri);
+        let under_way = answering.upgrade().filter(|_| wait);
         let answer = move || respond(&shared, scope, peer.ip(), &head.method, &head.uri, &head.headers);
         async move {
             let answer = if wait { spawn_blocking(answer).await? } else { answer() };
+            drop(under_way);
             Ok::<_, JoinError>(answer.map(|body| Full::new(Bytes::from(body))))
         }
     });

@@ -426,6 +426,20 @@ fn too_large_a_head_is_refused_and_idle_connections_give_way() {
 }
 
 #[test]
+fn many_questions_at_once_are_all_answered() {
+    let telemetry = telemetry();
+    let server = start(&telemetry);
+    let addr = server.addr;
+    let ask = move || raw(addr, format!("GET {EXPLAIN} HTTP/1.1\r\n{CLOSE}").as_bytes());
+    let asking: Vec<_> = (0..300).map(|_| std::thread::spawn(ask)).collect();
+    for thread in asking {
+        let answer = thread.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    server.shutdown();
+}
+
+#[test]
 fn an_address_in_use_is_said_with_the_key_to_change() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = TelemetryConfig::default();
