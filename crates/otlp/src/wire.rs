@@ -133,6 +133,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Steps over the field with the one-byte key `key` if it is next and holds `N` bytes, and returns those.
+    #[inline]
+    pub(crate) fn step_over_id<const N: usize>(&mut self, key: u32) -> Option<&'a [u8; N]> {
+        let (start, rest) = self.rest.split_first_chunk()?;
+        if u16::from_le_bytes(*start) as usize != key as usize | N << 8 {
+            return None;
+        }
+        let (id, rest) = rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(id)
+    }
+
+    /// Steps over a length and as many bytes if it is quick to see that they are ASCII.
+    #[inline]
+    pub(crate) fn step_over_ascii(&mut self) -> bool {
+        if let [len @ ..64, text @ ..] = self.rest
+            && let (len, Some(window)) = (usize::from(*len), text.first_chunk())
+            && is_ascii_up_to(window, len)
+            && let Some(rest) = text.get(len..)
+        {
+            self.rest = rest;
+            return true;
+        }
+        false
+    }
+
     /// Whether a varint is all there is.
     #[inline]
     pub(crate) fn is_one_varint(mut self) -> bool {
@@ -250,6 +276,28 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
 #[inline(never)]
 fn is_any_utf8(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+/// Whether the first `len` bytes are ASCII, without a loop or a branch; false if `len` is more than 64.
+#[inline]
+pub(crate) fn is_ascii_up_to(bytes: &[u8; 64], len: usize) -> bool {
+    const HIGH_BITS: [u8; 128] = {
+        let mut bits = [0; 128];
+        let mut index = 0;
+        while index < 64 {
+            bits[index] = 0x80;
+            index += 1;
+        }
+        bits
+    };
+    let mask = 64usize.checked_sub(len).and_then(|skip| HIGH_BITS.get(skip..)?.first_chunk::<64>());
+    mask.is_some_and(|mask| bytes.iter().zip(mask).fold(0, |seen, (byte, mask)| seen | byte & mask) == 0)
+}
+
+/// How many bytes the varint at the front takes; 9 if it does not end within these.
+#[inline]
+pub(crate) fn varint_bytes(bytes: [u8; 8]) -> u32 {
+    (!u64::from_le_bytes(bytes) & 0x8080_8080_8080_8080).trailing_zeros() / 8 + 1
 }
 
 /// Whether the bytes are ASCII and at most 32; without loops, whose ends would be mispredicted.

@@ -5,6 +5,7 @@ mod generate;
 mod json;
 mod reference;
 mod splicing;
+mod usual;
 mod views;
 
 use proptest::prelude::*;
