@@ -79,12 +79,13 @@ impl Sampler {
         })
     }
 
-    /// Lets go of a retained trace for good.
-    pub(crate) fn release_retained(&mut self, at: u32, out: &mut Vec<Action>) {
-        let Some(trace) = self.traces.remove(at) else { return };
+    /// Lets go of a retained trace for good; about how many bytes it took.
+    pub(crate) fn release_retained(&mut self, at: u32, out: &mut Vec<Action>) -> usize {
+        let Some(trace) = self.traces.remove(at) else { return 0 };
         let decided_at = trace.extra.as_ref().map_or(self.now, |extra| extra.decided_at);
         self.remember(&trace, Verdict::Dropped, None, Trigger::DecisionWait, decided_at);
         let rest = self.collect_runs(trace.last_record);
         self.let_go(&trace, None, rest, out);
+        trace.bytes as usize + size_of::<Trace>()
     }
 }

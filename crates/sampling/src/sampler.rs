@@ -184,7 +184,7 @@ impl Sampler {
             if !self.rests.is_empty() {
                 sent.steps(self.release_step(out));
             } else if let Some(at) = self.pop_retained() {
-                self.release_retained(at, out);
+                sent.steps(self.release_retained(at, out));
             } else if let Some((at, trigger)) = self.due() {
                 self.decide(at, trigger, out);
             } else {

@@ -160,3 +160,18 @@ fn many_small_retained_traces_take_little_beside_their_entries() {
     let each = (stats.memory - undecided) / 50_000;
     assert!(each < 200, "{each}");
 }
+
+#[test]
+fn the_end_of_many_retentions_falls_in_steps() {
+    let mut driver = Driver::new(config(1 << 30), &critical());
+    driver.ingest(&request((0..40_000).map(|trace| span(trace, 0)).collect()), Duration::ZERO);
+    driver.tick(30 * SECOND);
+    assert_eq!(driver.sampler.stats().traces_retained, 40_000);
+    let mut out = Vec::new();
+    driver.sampler.tick(630 * SECOND, &mut out);
+    let left = driver.sampler.stats().traces_retained;
+    assert!((1..39_000).contains(&left), "{left}");
+    assert!(driver.sampler.next_deadline().is_some_and(|due| due <= 630 * SECOND));
+    driver.tick(630 * SECOND);
+    assert_eq!(driver.sampler.stats().spans_dropped, 40_000);
+}
