@@ -60,6 +60,7 @@ fn context(telemetry: &Telemetry) -> Context {
         telemetry: telemetry.clone(),
         status: telemetry.board.register(Kind::Exporter, "debug", None),
         runtime: tokio::runtime::Handle::current(),
+        edges: std::sync::Arc::default(),
     }
 }
 

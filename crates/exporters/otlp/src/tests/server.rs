@@ -180,6 +180,7 @@ pub(super) fn try_start(kind: &str, text: &str) -> Result<Running, String> {
         telemetry: telemetry.clone(),
         status: telemetry.board.register(Kind::Exporter, kind, None),
         runtime: tokio::runtime::Handle::current(),
+        edges: Arc::default(),
     };
     let exporter = plan(kind, text)?.build(context).map_err(|error| error.to_string())?;
     Ok(Running { telemetry, exporter })

@@ -80,6 +80,7 @@ pub(super) fn context(telemetry: &Telemetry, name: &str) -> Context {
         telemetry: telemetry.clone(),
         status: telemetry.board.register(Kind::Exporter, &format!("otlp/{name}"), None),
         runtime: tokio::runtime::Handle::current(),
+        edges: std::sync::Arc::default(),
     }
 }
 
