@@ -202,10 +202,7 @@ impl Sampler {
             return Some(Duration::from_nanos(self.now));
         }
         let oldest = self.timers.peek_oldest(&self.traces);
-        let aged = oldest.map_or(u64::MAX, |trace| match self.idle {
-            None => trace.first_seen.saturating_add(self.wait),
-            Some(_) => trace.first_seen.saturating_add(self.max_age),
-        });
+        let aged = oldest.map_or(u64::MAX, |trace| self.latest_decision(trace));
         if self.traces.len() == 0 {
             return None;
         }
@@ -334,6 +331,17 @@ impl Sampler {
         trace.first_seen.saturating_add(if self.idle.is_some() { self.max_age } else { self.wait })
     }
 
+    /// What decides a trace then.
+    fn latest_trigger(&self) -> Trigger {
+        if self.is_patient() { Trigger::MaxTraceAge } else { Trigger::DecisionWait }
+    }
+
+    /// When a trace has been quiet for long enough, as things stand.
+    fn quiet_deadline(&self, trace: &Trace, idle: u64) -> u64 {
+        let waited = trace.first_seen.saturating_add(self.wait);
+        waited.max(trace.last_seen.saturating_add(idle))
+    }
+
     /// Whether traces are complete when they are quiet, not when the time is up.
     pub(crate) fn is_patient(&self) -> bool {
         self.idle.is_some()
@@ -386,12 +394,9 @@ impl Sampler {
     /// When a trace is decided at the latest as things stand, and by what.
     pub(crate) fn due_of(&self, at: u32, trace: &Trace) -> (u64, Trigger) {
         let latest = self.latest_decision(trace);
-        let by_age = if self.is_patient() { Trigger::MaxTraceAge } else { Trigger::DecisionWait };
+        let by_age = self.latest_trigger();
         let root = self.timers.root_deadline(self.traces.reference(at));
-        let quiet = self.idle.map(|idle| {
-            let waited = trace.first_seen.saturating_add(self.wait);
-            waited.max(trace.last_seen.saturating_add(idle))
-        });
+        let quiet = self.idle.map(|idle| self.quiet_deadline(trace, idle));
         let ways = [
             (latest, by_age),
             (root.unwrap_or(u64::MAX), Trigger::RootReceived),
@@ -411,14 +416,12 @@ impl Sampler {
         if let Some(at) = self.timers.oldest(&self.traces)
             && self.traces.get(at).is_some_and(|trace| self.latest_decision(trace) <= self.now)
         {
-            let trigger = if self.is_patient() { Trigger::MaxTraceAge } else { Trigger::DecisionWait };
-            return Some((at, trigger));
+            return Some((at, self.latest_trigger()));
         }
         let idle = self.idle?;
         while let Some((deadline, reference)) = self.timers.pop_quiet(self.now) {
             let Some(trace) = self.traces.find(reference).filter(|trace| !trace.retained) else { continue };
-            let waited = trace.first_seen.saturating_add(self.wait);
-            let due = waited.max(trace.last_seen.saturating_add(idle));
+            let due = self.quiet_deadline(trace, idle);
             if due <= deadline {
                 return Some((reference.at, Trigger::Idle));
             }

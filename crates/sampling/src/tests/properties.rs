@@ -262,6 +262,17 @@ fn decisions(driver: &Driver) -> Vec<super::model::NaiveDecision> {
     decided.collect()
 }
 
+/// The same decisions in the same order, the same spans sent on, and nothing left.
+fn agree(driver: &Driver, naive: &Naive) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&decisions(driver), &naive.decisions);
+    let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
+    expected.sort();
+    prop_assert!(sent(driver) == expected, "other spans were sent on");
+    let stats = driver.sampler.stats();
+    prop_assert_eq!((stats.spans_held, stats.spans_retained), (0, 0));
+    Ok(())
+}
+
 /// The policies that say the same of a trace whenever they are asked.
 fn without_limits() -> Vec<&'static str> {
     POLICIES
@@ -318,11 +329,7 @@ proptest! {
             ..SamplerConfig::default()
         };
         let (driver, naive) = run(policies, config, &events);
-        prop_assert_eq!(&decisions(&driver), &naive.decisions);
-        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
-        expected.sort();
-        prop_assert!(sent(&driver) == expected, "other spans were sent on");
-        prop_assert_eq!(driver.sampler.stats().spans_held, 0);
+        agree(&driver, &naive)?;
     }
 
     /// The same with each batch evaluated by itself.
@@ -345,11 +352,7 @@ proptest! {
             ..SamplerConfig::default()
         };
         let (driver, naive) = run(policies, config, &events);
-        prop_assert_eq!(&decisions(&driver), &naive.decisions);
-        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
-        expected.sort();
-        prop_assert!(sent(&driver) == expected, "other spans were sent on");
-        prop_assert_eq!(driver.sampler.stats().spans_held, 0);
+        agree(&driver, &naive)?;
     }
 
     /// The same with traces that are complete when they are quiet, classes that yield, and drops that may turn.
@@ -387,12 +390,7 @@ proptest! {
             ..SamplerConfig::default()
         };
         let (driver, naive) = run(policies, config, &events);
-        prop_assert_eq!(&decisions(&driver), &naive.decisions);
-        let mut expected: Vec<_> = naive.sent.iter().map(span_key).collect();
-        expected.sort();
-        prop_assert!(sent(&driver) == expected, "other spans were sent on");
-        let stats = driver.sampler.stats();
-        prop_assert_eq!((stats.spans_held, stats.spans_retained), (0, 0));
+        agree(&driver, &naive)?;
     }
 
     /// With room for all, keeping early keeps the same traces, and each span of them once.
