@@ -57,10 +57,10 @@ bench: ## CPU and memory per million spans, every case (BENCH_ARGS='--case bench
 	cargo build --release --locked -p forebay -p forebay-bench
 	target/release/forebay-bench run --agents forebay $(BENCH_ARGS)
 
-bench-peers: ## the same beside the Go collector: OTELCOL_BIN, or one on PATH, or built on first use
+bench-peers: ## the same beside the Go collector (OTELCOL_BIN, or one on PATH, or built on first use) and every other peer there is
 	cargo build --release --locked -p forebay -p forebay-bench
 	@[ -n "$${OTELCOL_BIN:-}" ] || command -v otelcol >/dev/null || $(INSTALL) otelcol
-	@. tests/backends/versions.sh && use_otelcol && target/release/forebay-bench run --agents forebay,otelcol $(BENCH_ARGS)
+	@. tests/backends/versions.sh && use_otelcol && target/release/forebay-bench run $(BENCH_ARGS)
 
 bench-report: ## put the last run's tables into docs/performance.md
 	cargo run --release --locked -p forebay-bench -- report --into docs/performance.md

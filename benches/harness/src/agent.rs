@@ -2,18 +2,20 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::BenchError;
 
-/// Linux reports CPU times in units of 1/100 s to programs, on every architecture.
-const TICKS_PER_SECOND: f64 = 100.0;
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than an agent with millions of held spans to decide takes.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
@@ -22,6 +24,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(120);
 pub struct AgentSpec<'a> {
     pub name: &'a str,
     pub binary: &'a Path,
+    /// Its config, or a script `*.sh` that starts it.
     pub config: &'a Path,
     /// Where its exporters send: variables of its environment and the ports they name.
     pub sinks: &'a [(&'a str, SocketAddr)],
@@ -44,7 +47,7 @@ impl Agent {
     /// Starts the agent and waits until its receiver takes connections.
     ///
     /// Its config finds its ports in the environment: `BENCH_OTLP_PORT` to listen on, those of `sinks` to send to,
-    /// `BENCH_ADMIN_PORT` for its own telemetry.
+    /// `BENCH_ADMIN_PORT` for its own telemetry; a script finds the program in `BENCH_AGENT`.
     pub async fn start(spec: AgentSpec<'_>) -> Result<Self, BenchError> {
         let cannot = |error: std::io::Error| BenchError::agent(spec.name, error);
         if let Some(folder) = spec.log.parent() {
@@ -52,17 +55,22 @@ impl Agent {
         }
         let log = File::create(&spec.log).map_err(BenchError::file(&spec.log))?;
         let (otlp_port, admin_port) = (free_port().map_err(cannot)?, free_port().map_err(cannot)?);
+        let script = spec.config.extension().is_some_and(|extension| extension == "sh");
+        let program = if script { Path::new("sh") } else { spec.binary };
         let mut command = match spec.cpus {
-            None => Command::new(spec.binary),
+            None => Command::new(program),
             Some(cpus) => {
                 let mut command = Command::new("taskset");
-                command.arg("-c").arg(cpus).arg(spec.binary);
+                command.arg("-c").arg(cpus).arg(program);
                 command
             }
         };
+        if !script {
+            command.arg("--config");
+        }
         let mut child = command
-            .arg("--config")
             .arg(spec.config)
+            .env("BENCH_AGENT", spec.binary)
             .env("BENCH_OTLP_PORT", otlp_port.to_string())
             .env("BENCH_ADMIN_PORT", admin_port.to_string())
             .envs(spec.sinks.iter().map(|(name, sink)| (name, sink.port().to_string())))
@@ -88,10 +96,10 @@ impl Agent {
 
     /// User and system time of the process so far, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64, BenchError> {
-        let text = self.proc("stat")?;
-        parse_cpu_ticks(&text)
-            .map(|ticks| ticks as f64 / TICKS_PER_SECOND)
-            .ok_or_else(|| BenchError::agent(&self.name, "its /proc stat is not understood"))
+        i32::try_from(self.pid)
+            .ok()
+            .and_then(|pid| cpu_seconds_of(Pid::from_raw(pid)))
+            .ok_or_else(|| BenchError::agent(&self.name, "it is gone"))
     }
 
     /// The largest resident size of the process so far, in bytes.
@@ -127,19 +135,17 @@ impl Agent {
     }
 }
 
-/// utime + stime of a `/proc/<pid>/stat` (fields 14 and 15; the second field is a name that may hold anything).
-pub fn parse_cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+/// User and system time of a process so far, in seconds, those of its ended threads included.
+///
+/// By the process's CPU clock, which counts nanoseconds: `/proc/<pid>/stat` counts in 10 ms.
+pub fn cpu_seconds_of(process: Pid) -> Option<f64> {
+    let used = ClockId::pid_cpu_clock_id(process).and_then(ClockId::now).ok()?;
+    Some(Duration::from(used).as_secs_f64())
 }
 
-/// User and system time of a process so far, in seconds.
-pub fn cpu_seconds_of(process: &str) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    parse_cpu_ticks(&stat).map(|ticks| ticks as f64 / TICKS_PER_SECOND)
+/// Whether an agent ended as it was asked to: by itself and without an error, or, having no more to do, by the signal.
+pub fn stopped_cleanly(status: ExitStatus, all_delivered: bool) -> bool {
+    status.success() || (all_delivered && status.signal() == Some(Signal::SIGTERM as i32))
 }
 
 /// A size in a `/proc/<pid>/status`, in KiB: `VmHWM:` is the largest resident one so far, `VmRSS:` the one now.

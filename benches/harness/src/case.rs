@@ -1,4 +1,4 @@
-//! A case: a folder with `case.yaml` and one `<agent>.yaml` per agent.
+//! A case: a folder with `case.yaml` and one `<agent>.yaml` or `<agent>.sh` per agent.
 
 use std::env;
 use std::fs;
@@ -10,8 +10,14 @@ use crate::error::BenchError;
 use crate::protocol::{Compression, Protocol};
 use crate::tally::Keep;
 
-/// The peers' order in tables; agents that are not named here follow in alphabetical order.
-const KNOWN_AGENTS: [&str; 2] = ["forebay", "otelcol"];
+/// The peers' order in tables; agents that are not named here follow in alphabetical order, the floor comes last.
+const KNOWN_AGENTS: [&str; 2] = [OURS, "otelcol"];
+/// The agent that is ours.
+pub const OURS: &str = "forebay";
+/// The least that receiving can cost: `forebay-bench floor`, which sends nothing on.
+pub const FLOOR: &str = "floor";
+/// Agents whose program has another name.
+const PROGRAMS: [(&str, &str); 1] = [("otap", "df_engine")];
 /// Where `cargo build --release` puts the agent.
 const OUR_BINARY: &str = "target/release/forebay";
 
@@ -39,11 +45,16 @@ pub struct CaseFile {
     /// What is measured.
     #[serde(default)]
     pub measure: Measure,
-    /// The share of the maximum rate at which to send; the maximum is that of the slowest agent, measured first.
+    /// The share of the maximum rate at which to send; the maximum is measured first.
     pub share_of_maximum: Option<f64>,
+    /// Whose maximum that is.
+    #[serde(default)]
+    pub maximum_of: MaximumOf,
     /// Measure at each of these numbers of spans, as a case of its own.
     #[serde(default)]
     pub steps: Vec<usize>,
+    /// The most spans that peers are measured with: more may take all the memory there is.
+    pub peers_up_to: Option<usize>,
     /// Spans of each trace, when all shall have the same.
     pub spans_per_trace: Option<usize>,
     /// Mean size of a span in bytes.
@@ -59,6 +70,17 @@ pub enum SinkKind {
     Otlp,
     /// Zipkin v2 JSON.
     Zipkin,
+}
+
+/// Whose maximum rate a share is taken of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaximumOf {
+    /// The slowest agent's, the same rate for all.
+    #[default]
+    Slowest,
+    /// Each agent's own.
+    Each,
 }
 
 /// What a case measures.
@@ -101,11 +123,15 @@ impl Case {
         let mut agents = Vec::new();
         for entry in fs::read_dir(folder).map_err(BenchError::file(folder))? {
             let name = entry.map_err(BenchError::file(folder))?.file_name();
-            let agent = name.to_str().and_then(|name| name.strip_suffix(".yaml"));
+            let name = name.to_str();
+            let agent = name.and_then(|name| name.strip_suffix(".yaml").or(name.strip_suffix(".sh")));
             agents.extend(agent.filter(|agent| *agent != "case").map(str::to_owned));
         }
-        let rank =
-            |agent: &String| KNOWN_AGENTS.iter().position(|known| known == agent).unwrap_or(usize::MAX);
+        let rank = |agent: &String| match KNOWN_AGENTS.iter().position(|known| known == agent) {
+            Some(known) => known,
+            None if agent == FLOOR => usize::MAX,
+            None => KNOWN_AGENTS.len(),
+        };
         agents.sort_by_key(|agent| (rank(agent), agent.clone()));
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { name, folder: folder.to_owned(), file, agents })
@@ -123,9 +149,10 @@ impl Case {
         self.file.steps.iter().map(at).collect()
     }
 
-    /// The agent's config file.
+    /// The agent's config file, or the script that starts it.
     pub fn config(&self, agent: &str) -> PathBuf {
-        self.folder.join(format!("{agent}.yaml"))
+        let config = self.folder.join(format!("{agent}.yaml"));
+        if config.is_file() { config } else { self.folder.join(format!("{agent}.sh")) }
     }
 }
 
@@ -143,22 +170,38 @@ pub fn all(folder: &Path) -> Result<Vec<PathBuf>, BenchError> {
 }
 
 /// An agent's program: `<AGENT>_BIN`, or our own release build, or one on PATH.
+///
+/// What follows a dot in an agent's name tells configs of one program apart.
 pub fn binary(agent: &str) -> Option<PathBuf> {
-    let variable = format!("{}_BIN", agent.to_uppercase().replace('-', "_"));
+    let agent = program(agent);
+    if agent == FLOOR {
+        return env::current_exe().ok();
+    }
+    let variable = variable(agent);
     if let Some(path) = env::var_os(&variable) {
         return Some(PathBuf::from(path)).filter(|path| path.is_file());
     }
-    if agent == "forebay" {
+    if agent == OURS {
         return Some(PathBuf::from(OUR_BINARY)).filter(|path| path.is_file());
     }
+    let program = PROGRAMS.iter().find(|(known, _)| *known == agent).map_or(agent, |(_, program)| program);
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(agent)).find(|path| path.is_file())
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// An agent's name without what tells its configs apart.
+pub fn program(agent: &str) -> &str {
+    agent.split_once('.').map_or(agent, |(program, _)| program)
+}
+
+fn variable(program: &str) -> String {
+    format!("{}_BIN", program.to_uppercase().replace('-', "_"))
 }
 
 /// What to do when [`binary`] finds none.
 pub fn how_to_get(agent: &str) -> String {
-    match agent {
-        "forebay" => format!("no {OUR_BINARY}: run `cargo build --release -p forebay`, or set FOREBAY_BIN"),
-        _ => format!("not on PATH: install it, or set {}_BIN", agent.to_uppercase().replace('-', "_")),
+    match program(agent) {
+        OURS => format!("no {OUR_BINARY}: run `cargo build --release -p forebay`, or set FOREBAY_BIN"),
+        program => format!("not on PATH: install it, or set {}", variable(program)),
     }
 }

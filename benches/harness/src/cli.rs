@@ -28,6 +28,8 @@ pub enum Command {
     Load(LoadArgs),
     /// Counts what an agent sends, and checks it against what `load` with the same corpus must lead to.
     Sink(SinkArgs),
+    /// Takes requests and counts their spans, nothing else: the least that receiving can cost. Stops at SIGTERM.
+    Floor(FloorArgs),
     /// Prints the results of `run` as the tables of docs/performance.md.
     Report(ReportArgs),
     /// Runs cases: starts each agent in turn, loads it, checks what comes out, measures its CPU and memory.
@@ -117,6 +119,13 @@ pub struct SinkArgs {
     keep: Keep,
     #[command(flatten)]
     corpus: CorpusArgs,
+}
+
+#[derive(Args)]
+pub struct FloorArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:4317")]
+    pub listen: SocketAddr,
 }
 
 #[derive(Args)]

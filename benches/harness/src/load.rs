@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use forebay_generator::Corpus;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -79,7 +80,7 @@ pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadRepor
     for _ in 0..options.connections.max(1) {
         connections.push(Connection::open(&options.endpoint, options.protocol).await?);
     }
-    let cpu_before = cpu_seconds_of("self").unwrap_or_default();
+    let cpu_before = cpu_seconds_of(Pid::this()).unwrap_or_default();
     let shared = Arc::new(Shared {
         corpus,
         outgoing,
@@ -112,7 +113,7 @@ pub async fn load(corpus: Arc<Corpus>, options: LoadOptions) -> Result<LoadRepor
         spans: shared.spans.load(Relaxed),
         requests: latencies.len() as u64,
         seconds,
-        harness_cpu_seconds: cpu_seconds_of("self").unwrap_or_default() - cpu_before,
+        harness_cpu_seconds: cpu_seconds_of(Pid::this()).unwrap_or_default() - cpu_before,
         refused: shared.refused.load(Relaxed),
         rejected: shared.rejected.load(Relaxed),
         ack_p50_ms: percentile(0.5),

@@ -8,6 +8,7 @@ mod case;
 mod cli;
 mod codec;
 mod error;
+mod floor;
 mod load;
 mod protocol;
 mod report;
@@ -30,6 +31,7 @@ async fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => cli::load(args).await,
         Command::Sink(args) => cli::sink(args).await,
+        Command::Floor(args) => floor::floor(args).await,
         Command::Report(args) => report::print(&args),
         Command::Run(args) => run::run(args).await,
     };

@@ -54,8 +54,6 @@ pub struct CaseReport {
     pub spans: u64,
     pub spans_per_request: usize,
     pub measure: Measure,
-    /// Spans per second at which they were sent; None: as fast as they were taken.
-    pub rate: Option<f64>,
     /// Size of the requests over number of spans, resources and scopes included.
     pub wire_bytes_per_span: f64,
     /// In the order of the table; ratios are to the first.
@@ -122,8 +120,9 @@ const RESIDENT: Column = ("resident MiB", 0, |round| round.resident_mib);
 impl CaseReport {
     fn columns(&self) -> Vec<Column> {
         match self.measure {
-            Measure::Delivered if self.rate.is_some() => vec![
+            Measure::Delivered if self.rounds.iter().any(|round| round.rate.is_some()) => vec![
                 CPU,
+                RATE,
                 ("ack p50 ms", 2, |round| round.load.ack_p50_ms),
                 ("p99 ms", 2, |round| round.load.ack_p99_ms),
                 ("p99.9 ms", 2, |round| round.load.ack_p999_ms),
@@ -199,7 +198,6 @@ impl Report {
             if case.measure != Measure::Idle {
                 text += &format!("; {} spans, {} a request", case.spans, case.spans_per_request);
             }
-            text += &case.rate.map_or(String::new(), |rate| format!(", at {rate:.0} spans/s"));
             text += &format!("; {rounds} rounds.\n{case}");
             if case.incorrect() > 0 {
                 text += &format!("\n**{} of the rounds are WRONG.**\n", case.incorrect());

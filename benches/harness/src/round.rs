@@ -9,13 +9,13 @@ use forebay_generator::Corpus;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::agent::{Agent, AgentSpec};
-use crate::case::{Case, Measure, SinkKind};
+use crate::agent::{Agent, AgentSpec, stopped_cleanly};
+use crate::case::{Case, FLOOR, Measure, SinkKind, program};
 use crate::cli::SendArgs;
 use crate::error::BenchError;
 use crate::load::{LoadOptions, LoadReport, load};
 use crate::sink::Sink;
-use crate::tally::{Counts, Tally};
+use crate::tally::{Counts, Keep, Tally};
 use crate::zipkin_sink::ZipkinSink;
 
 /// How long nothing may arrive before the rest counts as lost.
@@ -32,9 +32,15 @@ pub struct Setup<'a> {
     pub corpus: Arc<Corpus>,
     pub replays: u32,
     pub send: SendArgs,
+    pub cpus: Option<String>,
+}
+
+/// One of the agents that are measured.
+pub struct Contender {
+    pub name: String,
+    pub binary: PathBuf,
     /// Spans per second; None: as fast as they are taken.
     pub rate: Option<f64>,
-    pub cpus: Option<String>,
 }
 
 /// What one round measured.
@@ -42,6 +48,8 @@ pub struct Setup<'a> {
 pub struct Round {
     pub agent: String,
     pub round: usize,
+    /// Spans per second that were sent; None: as fast as they were taken.
+    pub rate: Option<f64>,
     /// The agent's CPU from the first request until all is delivered, per million spans received.
     pub cpu_seconds_per_million: f64,
     pub cpu_seconds: f64,
@@ -74,11 +82,11 @@ struct Sinks {
 }
 
 impl Sinks {
-    async fn start(setup: &Setup<'_>) -> Result<Self, BenchError> {
+    async fn start(setup: &Setup<'_>, keep: Keep) -> Result<Self, BenchError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut sinks = Self::default();
         for kind in &setup.case.file.sinks {
-            let tally = Arc::new(Tally::new(&setup.corpus, setup.replays, setup.case.file.keep));
+            let tally = Arc::new(Tally::new(&setup.corpus, setup.replays, keep));
             sinks.tallies.push(Arc::clone(&tally));
             match kind {
                 SinkKind::Otlp => {
@@ -108,13 +116,15 @@ impl Sinks {
 }
 
 /// Starts the agent, loads it, waits for what must come out, stops it.
-pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) -> Result<Round, BenchError> {
+pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Result<Round, BenchError> {
     let file = &setup.case.file;
-    let sinks = Sinks::start(setup).await?;
+    let (agent, binary) = (contender.name.as_str(), contender.binary.as_path());
+    let keep = if program(agent) == FLOOR { Keep::Nothing } else { file.keep };
+    let sinks = Sinks::start(setup, keep).await?;
     let config = setup.case.config(agent);
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
     let cpus = setup.cpus.as_deref();
-    let spec = AgentSpec { name: agent, binary: &binary, config: &config, sinks: &sinks.ports, cpus, log };
+    let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
     let process = Agent::start(spec).await?;
     if file.measure == Measure::Idle {
         sleep(REST).await;
@@ -131,7 +141,7 @@ pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) 
             compression: file.compression,
             connections: setup.send.connections,
             in_flight: setup.send.in_flight,
-            rate: setup.rate,
+            rate: contender.rate,
             replays: setup.replays,
         };
         let loaded = load(Arc::clone(&setup.corpus), options).await?;
@@ -142,15 +152,17 @@ pub async fn run(setup: &Setup<'_>, agent: &str, binary: PathBuf, round: usize) 
     };
     let cpu_seconds = process.cpu_seconds()? - cpu_before;
     let (peak, resident) = (process.peak_bytes()?, process.resident_bytes()?);
-    let stopped_cleanly = process.stop().await?.success();
+    let stopped = process.stop().await?;
     let wire = setup.corpus.wire_bytes() as f64 * f64::from(setup.replays);
     let all: Vec<Counts> = sinks.tallies.iter().map(|tally| tally.counts()).collect();
     // Without a load nothing is expected.
     let exact = file.measure == Measure::Idle || all.iter().all(Counts::is_exact);
+    let stopped_cleanly = stopped_cleanly(stopped, exact && file.measure == Measure::Delivered);
     let worst = all.iter().find(|counts| !counts.is_exact()).or(all.first()).copied().unwrap_or_default();
     Ok(Round {
         agent: agent.to_owned(),
         round,
+        rate: contender.rate,
         cpu_seconds_per_million: cpu_seconds * 1e6 / (loaded.spans as f64).max(1.0),
         cpu_seconds,
         spans_per_second: if loaded.spans == 0 { 0.0 } else { loaded.spans_per_second() },

@@ -1,13 +1,13 @@
 //! `forebay-bench run`: every agent of a case in turn, several rounds, one table.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::case::{self, Case};
+use crate::case::{self, Case, MaximumOf, OURS};
 use crate::cli::{CorpusArgs, RunArgs};
 use crate::error::BenchError;
 use crate::report::{CaseReport, Machine, Report};
-use crate::round::{self, Setup};
+use crate::round::{self, Contender, Setup};
 
 const CASES: &str = "benches/cases";
 /// Spans of a run that only shows that everything works.
@@ -35,8 +35,11 @@ pub async fn run(args: RunArgs) -> Result<(), BenchError> {
 }
 
 async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError> {
-    let agents = agents(case, &args.agents)?;
+    let mut agents = agents(case, args)?;
     let spans = args.spans.unwrap_or(case.file.spans);
+    if case.file.peers_up_to.is_some_and(|most| spans > most) {
+        agents.retain(|agent| agent.name == OURS);
+    }
     let corpus_args = CorpusArgs {
         spans: if args.quick { spans.min(QUICK_SPANS) } else { spans },
         spans_per_request: args.spans_per_request.unwrap_or(case.file.spans_per_request),
@@ -52,9 +55,8 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
         spans: corpus.spans() as u64 * u64::from(replays),
         spans_per_request: corpus_args.spans_per_request,
         measure: case.file.measure,
-        rate: None,
         wire_bytes_per_span: corpus.wire_bytes() as f64 / corpus.spans() as f64,
-        agents: agents.iter().map(|(agent, _)| agent.clone()).collect(),
+        agents: agents.iter().map(|agent| agent.name.clone()).collect(),
         rounds: Vec::new(),
         failures: Vec::new(),
     };
@@ -62,20 +64,18 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
         "\n{}: {} ({} spans, {} a request)",
         case.name, report.description, report.spans, report.spans_per_request
     );
-    let (rate, cpus) = (args.send.rate, args.agent_cpus.clone());
-    let mut setup = Setup { case, corpus, replays, send: args.send.clone(), rate, cpus };
-    if let Some(share) = case.file.share_of_maximum.filter(|_| rate.is_none()) {
-        setup.rate = Some(share * lowest_maximum(&setup, &agents).await?);
-        println!("  {:.0} spans/s, {share} of the slowest agent's maximum", setup.rate.unwrap_or_default());
+    let setup = Setup { case, corpus, replays, send: args.send.clone(), cpus: args.agent_cpus.clone() };
+    if let Some(share) = case.file.share_of_maximum.filter(|_| args.send.rate.is_none()) {
+        pace(&setup, &mut agents, share).await?;
     }
-    report.rate = setup.rate;
     let rounds = if args.quick { 1 } else { args.rounds };
     for number in 1..=rounds {
         // Each round starts with another agent, so that drift of the machine touches all alike.
         for turn in 0..agents.len() {
-            let (agent, binary) = &agents[(number - 1 + turn) % agents.len()];
+            let contender = &agents[(number - 1 + turn) % agents.len()];
+            let agent = &contender.name;
             // One agent that fails leaves the others their figures.
-            let measured = match round::run(&setup, agent, binary.clone(), number).await {
+            let measured = match round::run(&setup, contender, number).await {
                 Ok(measured) => measured,
                 Err(error) => {
                     println!("  round {number} {agent}: FAILED: {error}");
@@ -98,19 +98,23 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
     Ok(report)
 }
 
-/// The lowest of the agents' rates at full speed.
-async fn lowest_maximum(setup: &Setup<'_>, agents: &[(String, PathBuf)]) -> Result<f64, BenchError> {
-    let mut lowest = f64::INFINITY;
-    for (agent, binary) in agents {
-        let measured = round::run(setup, agent, binary.clone(), 0).await?;
-        println!("  {agent} at full speed: {:.0} spans/s", measured.spans_per_second);
-        lowest = lowest.min(measured.spans_per_second);
+/// Gives the agents the rate that is `share` of the maximum, which each shows first at full speed.
+async fn pace(setup: &Setup<'_>, agents: &mut [Contender], share: f64) -> Result<(), BenchError> {
+    for agent in agents.iter_mut() {
+        let measured = round::run(setup, agent, 0).await?;
+        println!("  {} at full speed: {:.0} spans/s", agent.name, measured.spans_per_second);
+        agent.rate = Some(share * measured.spans_per_second);
     }
-    Ok(lowest)
+    if setup.case.file.maximum_of == MaximumOf::Slowest {
+        let slowest = agents.iter().filter_map(|agent| agent.rate).min_by(f64::total_cmp);
+        agents.iter_mut().for_each(|agent| agent.rate = slowest);
+    }
+    Ok(())
 }
 
 /// The agents asked for, which must be there, or those of the case that are.
-fn agents(case: &Case, asked: &[String]) -> Result<Vec<(String, PathBuf)>, BenchError> {
+fn agents(case: &Case, args: &RunArgs) -> Result<Vec<Contender>, BenchError> {
+    let asked = &args.agents;
     let mut found = Vec::new();
     for agent in if asked.is_empty() { &case.agents } else { asked } {
         if !case.agents.contains(agent) {
@@ -118,7 +122,7 @@ fn agents(case: &Case, asked: &[String]) -> Result<Vec<(String, PathBuf)>, Bench
             return Err(BenchError::agent(agent, message));
         }
         match case::binary(agent) {
-            Some(binary) => found.push((agent.clone(), binary)),
+            Some(binary) => found.push(Contender { name: agent.clone(), binary, rate: args.send.rate }),
             None if asked.is_empty() => println!("without {agent}: {}", case::how_to_get(agent)),
             None => return Err(BenchError::agent(agent, case::how_to_get(agent))),
         }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -24,6 +25,21 @@ use crate::tally::Tally;
 
 const MIB: u32 = 1024 * 1024;
 
+/// What a sink does with the requests that arrive.
+pub trait Count: Send + Sync + 'static {
+    /// One request, unpacked when it was `compressed`.
+    fn count(&self, request: &[u8], compressed: bool);
+}
+
+impl Count for Tally {
+    fn count(&self, request: &[u8], compressed: bool) {
+        if compressed {
+            self.add_compressed();
+        }
+        self.add(request);
+    }
+}
+
 /// A running sink; it stops when dropped.
 pub struct Sink {
     pub address: SocketAddr,
@@ -31,8 +47,8 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Listens on `address` (port 0: any free one) and counts into `tally`.
-    pub async fn start(address: SocketAddr, tally: Arc<Tally>) -> Result<Self, BenchError> {
+    /// Listens on `address` (port 0: any free one) and gives `counter` what arrives.
+    pub async fn start(address: SocketAddr, counter: Arc<impl Count>) -> Result<Self, BenchError> {
         let stopped =
             |error: std::io::Error| BenchError::Sink(format!("cannot listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(stopped)?;
@@ -43,7 +59,7 @@ impl Sink {
             .initial_connection_window_size(64 * MIB)
             .max_frame_size(MIB)
             .tcp_nodelay(true)
-            .add_service(CountingService { tally })
+            .add_service(CountingService { counter })
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move {
             if let Err(error) = server.await {
@@ -60,16 +76,21 @@ impl Drop for Sink {
     }
 }
 
-#[derive(Clone)]
-struct CountingService {
-    tally: Arc<Tally>,
+struct CountingService<C> {
+    counter: Arc<C>,
 }
 
-impl NamedService for CountingService {
+impl<C> Clone for CountingService<C> {
+    fn clone(&self) -> Self {
+        Self { counter: Arc::clone(&self.counter) }
+    }
+}
+
+impl<C> NamedService for CountingService<C> {
     const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
 }
 
-impl Service<http::Request<Body>> for CountingService {
+impl<C: Count> Service<http::Request<Body>> for CountingService<C> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -79,26 +100,26 @@ impl Service<http::Request<Body>> for CountingService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let count = Count { tally: Arc::clone(&self.tally) };
+        let counting = self.clone();
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(SinkCodec)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(64 * MIB as usize);
-            Ok(grpc.unary(count, request).await)
+            Ok(grpc.unary(counting, request).await)
         })
     }
 }
 
-struct Count {
-    tally: Arc<Tally>,
-}
-
-impl UnaryService<Bytes> for Count {
+impl<C: Count> UnaryService<Bytes> for CountingService<C> {
     type Response = ();
     type Future = std::future::Ready<Result<Response<()>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        self.tally.add(request.get_ref());
+        self.counter.count(request.get_ref(), is_compressed(request.metadata()));
         std::future::ready(Ok(Response::new(())))
     }
+}
+
+fn is_compressed(headers: &MetadataMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
 }

@@ -16,6 +16,10 @@ pub enum Keep {
     All,
     /// Traces whose `task.priority` is critical or high.
     Important,
+    /// None.
+    #[value(skip)]
+    #[serde(skip)]
+    Nothing,
 }
 
 /// Counts the spans that arrive, each on its own: a lost span cannot hide behind a doubled one.
@@ -27,6 +31,7 @@ pub struct Tally {
     seen: Vec<AtomicU64>,
     arrived: AtomicU64,
     requests: AtomicU64,
+    compressed: AtomicU64,
     bytes: AtomicU64,
     doubled: AtomicU64,
     unwanted: AtomicU64,
@@ -39,6 +44,10 @@ pub struct Counts {
     /// Spans that arrived, right or wrong.
     pub arrived: u64,
     pub requests: u64,
+    /// Of these, how many came compressed.
+    #[serde(default)]
+    pub compressed: u64,
+    /// Their size, uncompressed.
     pub bytes: u64,
     /// Spans that must arrive.
     pub expected: u64,
@@ -61,6 +70,7 @@ impl Tally {
             .traces()
             .iter()
             .map(|trace| match keep {
+                Keep::Nothing => 0,
                 Keep::Important if !trace.priority.is_important() => 0,
                 _ => all_spans(trace.spans),
             })
@@ -71,6 +81,7 @@ impl Tally {
             seen,
             arrived: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            compressed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             doubled: AtomicU64::new(0),
             unwanted: AtomicU64::new(0),
@@ -96,6 +107,11 @@ impl Tally {
         if outcome.is_err() {
             self.foreign.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts that a request came compressed.
+    pub fn add_compressed(&self) {
+        self.compressed.fetch_add(1, Relaxed);
     }
 
     /// Counts the spans of one request that is not protobuf.
@@ -150,6 +166,7 @@ impl Tally {
         let mut counts = Counts {
             arrived: self.arrived(),
             requests: self.requests.load(Relaxed),
+            compressed: self.compressed.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             expected: self.expected(),
             doubled: self.doubled.load(Relaxed),
@@ -183,6 +200,9 @@ impl fmt::Display for Counts {
             self.expected,
             self.requests
         )?;
+        if self.compressed > 0 {
+            write!(f, " ({} compressed)", self.compressed)?;
+        }
         let wrong = [
             (self.missing, "missing"),
             (self.torn_traces, "traces torn"),

@@ -1,16 +1,19 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use forebay_generator::{Corpus, CorpusOptions, ReplayId, SpanSlot};
+use nix::unistd::Pid;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::agent::{parse_cpu_ticks, parse_kib};
-use crate::case::{self, Case, Measure};
+use crate::agent::{Agent, AgentSpec, cpu_seconds_of, parse_kib, stopped_cleanly};
+use crate::case::{self, Case, MaximumOf, Measure};
 use crate::cli::ReportArgs;
 use crate::load::{LoadOptions, LoadReport, load};
 use crate::protocol::{Compression, Outgoing, Protocol};
@@ -151,7 +154,10 @@ async fn agree(compression: Compression) {
     assert_eq!((report.spans, report.refused, report.rejected), (15_000, 0, 0));
     assert_eq!(report.requests, corpus.requests().len() as u64 * 3);
     assert!(report.ack_p50_ms > 0.0 && report.ack_p50_ms <= report.ack_p999_ms);
-    assert!(tally.counts().is_exact());
+    let counts = tally.counts();
+    assert!(counts.is_exact());
+    let compressed = if compression == Compression::None { 0 } else { counts.requests };
+    assert_eq!(counts.compressed, compressed);
 }
 
 #[tokio::test]
@@ -173,13 +179,65 @@ async fn a_load_without_a_receiver_says_so() {
 }
 
 #[test]
-fn cpu_and_peak_are_read_past_odd_names() {
-    let stat = "4242 (a ) b (c) S 1 4242 4242 0 -1 4194560 911 0 0 0 123 45 7 8 20 0 9 0 100 1 2";
-    assert_eq!(parse_cpu_ticks(stat), Some(168));
-    assert_eq!(parse_cpu_ticks("4242 (x) S 1"), None);
+fn cpu_is_that_of_a_process() {
+    let before = cpu_seconds_of(Pid::this()).unwrap();
+    let corpus = corpus(2000);
+    assert!(!wire(&corpus, 0).is_empty());
+    assert!(cpu_seconds_of(Pid::this()).unwrap() > before);
+    // Linux numbers processes up to 2^22.
+    assert_eq!(cpu_seconds_of(Pid::from_raw((1 << 22) + 1)), None);
+}
+
+#[test]
+fn sizes_are_read() {
     let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t   74012 kB\nVmRSS:\t 1 kB\n";
     assert_eq!(parse_kib(status, "VmHWM:"), Some(74_012));
     assert_eq!(parse_kib("Name:\tx\n", "VmHWM:"), None);
+}
+
+#[test]
+fn who_ends_by_the_signal_has_stopped_once_nothing_is_left_to_do() {
+    let (ended, failed, terminated, killed) = (0, 1 << 8, 15, 9);
+    let clean = |status, delivered| stopped_cleanly(ExitStatus::from_raw(status), delivered);
+    assert!(clean(ended, false) && clean(terminated, true));
+    assert!(!clean(failed, true) && !clean(terminated, false) && !clean(killed, true));
+}
+
+#[tokio::test]
+async fn a_script_starts_an_agent_of_another_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, started) = (folder.path().join("a.sh"), folder.path().join("started"));
+    let script = format!("echo \"$BENCH_AGENT $BENCH_SINK_PORT\" > {}\nexit 7\n", started.display());
+    std::fs::write(&config, script).unwrap();
+    let sinks = [("BENCH_SINK_PORT", SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))];
+    let spec = AgentSpec {
+        name: "a",
+        binary: Path::new("/the/program"),
+        config: &config,
+        sinks: &sinks,
+        cpus: None,
+        log: folder.path().join("a.log"),
+    };
+    let error = Agent::start(spec).await.err().unwrap().to_string();
+    assert!(error.contains("exit status: 7"), "{error}");
+    assert_eq!(std::fs::read_to_string(started).unwrap(), "/the/program 9\n");
+}
+
+#[test]
+fn agents_are_found_by_their_configs() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = "description: x\nspans: 1\nspans_per_request: 1\nkeep: all\nshare_of_maximum: 0.5\nmaximum_of: each\n";
+    std::fs::write(folder.path().join("case.yaml"), case).unwrap();
+    for name in ["otap.one_core.yaml", "floor.sh", "rotel.sh", "otelcol.yaml", "forebay.yaml", "notes.txt"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let case = Case::read(folder.path()).unwrap();
+    assert_eq!(case.agents, ["forebay", "otelcol", "otap.one_core", "rotel", "floor"]);
+    assert_eq!(case.config("rotel"), folder.path().join("rotel.sh"));
+    assert_eq!(case.config("otap.one_core"), folder.path().join("otap.one_core.yaml"));
+    assert_eq!(case.file.maximum_of, MaximumOf::Each);
+    assert_eq!(case::binary("floor"), std::env::current_exe().ok());
+    assert!(case::how_to_get("no-such.variant").ends_with("NO_SUCH_BIN"));
 }
 
 #[test]
@@ -221,6 +279,7 @@ fn round(agent: &str, round: usize, cpu: f64) -> Round {
     Round {
         agent: agent.into(),
         round,
+        rate: None,
         cpu_seconds_per_million: cpu,
         cpu_seconds: cpu,
         spans_per_second: 100.0,
@@ -244,7 +303,6 @@ fn ratios_compare_agents_within_a_round() {
         spans: 1,
         spans_per_request: 1,
         measure: Measure::Delivered,
-        rate: None,
         wire_bytes_per_span: 340.0,
         agents: vec!["a".into(), "b".into(), "c".into()],
         rounds,
@@ -332,7 +390,6 @@ fn a_report_goes_between_its_marks() {
         spans: 0,
         spans_per_request: 1,
         measure: Measure::Idle,
-        rate: None,
         wire_bytes_per_span: 340.0,
         agents: vec!["a".into()],
         rounds: vec![round("a", 1, 0.5)],
