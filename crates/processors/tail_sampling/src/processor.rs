@@ -66,6 +66,7 @@ impl TailSampling {
                 actions: Vec::new(),
                 drained: Drained::default(),
                 reported: None,
+                request: Vec::new(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("sampler-{index}"))
