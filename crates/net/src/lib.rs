@@ -6,6 +6,7 @@ mod client_http;
 mod client_http_config;
 mod client_tls;
 mod compression;
+pub mod http2;
 mod listen;
 mod raw_codec;
 mod retry_after;

@@ -1,12 +1,13 @@
-//! A small HTTP server for every component that listens: HTTP/1.1 and HTTP/2, TLS, timeouts against slow clients,
-//! and a graceful stop. What a request means is the [`Handler`]'s.
+//! A small server for every component that listens: TLS, timeouts against slow clients, and a graceful stop. What a
+//! request means is the [`Handler`]'s over HTTP/1.1 and HTTP/2, and that of [`Calls`] on ports that speak gRPC alone.
 
 mod activity;
 mod body;
 mod connection;
-mod frames;
+mod speaks;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,9 +22,12 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use activity::PingPolicy;
+pub(crate) use activity::Stream;
 pub use body::ReplyBody;
 pub use connection::serve_connection;
+pub(crate) use watch::{Signs, Verdict, Watch};
+
+use crate::http2::{Calls, PingPolicy, serve_calls};
 
 /// How long a TLS handshake may take when no header timeout is set.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,13 +43,20 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply;
 }
 
+/// Who answers.
+#[derive(Clone)]
+pub enum Service {
+    /// Requests over HTTP/1.1 and HTTP/2.
+    Http(Arc<dyn Handler>),
+    /// Calls over HTTP/2.
+    Calls(Arc<dyn Calls>),
+}
+
 /// How connections are served.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// TLS, with the protocols it offers; none for plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Whether HTTP/1.1 is spoken besides HTTP/2.
-    pub http1: bool,
     /// How long a client may take for the TLS handshake and for the head of a request once its first byte arrived.
     pub header_timeout: Option<Duration>,
     /// How long a connection may stay open with no request under way.
@@ -58,15 +69,15 @@ pub struct ServerOptions {
     pub keep_alive: bool,
     /// Requests under way on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
-    /// How long an HTTP/2 connection may be silent before it is pinged.
+    /// How long a connection of calls may be silent before it is pinged.
     pub ping_interval: Option<Duration>,
     /// How long a ping may stay unanswered before the connection is closed.
     pub ping_timeout: Duration,
-    /// How often a client may ping; none: as often as it likes.
+    /// How often a client of calls may ping; none: as often as it likes.
     pub ping_policy: Option<PingPolicy>,
     /// Bytes that one read from the socket may fetch; none: what the protocol asks for.
     pub read_buffer: Option<usize>,
-    /// Bytes of a response that may wait to be written on one HTTP/2 stream; none: 400 KiB.
+    /// Bytes of answers that may wait to be written on a connection of calls before no more is read; none: 64 KiB.
     pub write_buffer: Option<usize>,
     /// Runtimes to which connections are dealt; with none they are served on the one that listens.
     pub edges: Arc<[Handle]>,
@@ -76,7 +87,6 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             tls: None,
-            http1: true,
             header_timeout: Some(Duration::from_secs(60)),
             idle_timeout: None,
             max_age: None,
@@ -109,11 +119,7 @@ impl Server {
     ///
     /// # Errors
     /// When the listener has no address, as it does once the system has closed it.
-    pub fn start(
-        listener: TcpListener,
-        options: ServerOptions,
-        handler: Arc<dyn Handler>,
-    ) -> std::io::Result<Self> {
+    pub fn start(listener: TcpListener, options: ServerOptions, service: Service) -> std::io::Result<Self> {
         let server = Self {
             local: listener.local_addr()?,
             stop: CancellationToken::new(),
@@ -140,12 +146,12 @@ impl Server {
                 };
                 // Answers are small and awaited: Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
-                let (options, handler) = (Arc::clone(&options), Arc::clone(&handler));
+                let (options, service) = (Arc::clone(&options), service.clone());
                 let (stop, kill) = (stop.clone(), kill.clone());
                 let serve = move |stream| async move {
                     tokio::select! {
                         () = kill.cancelled() => {}
-                        () = secure_and_serve(stream, peer, options, handler, stop) => {}
+                        () = secure_and_serve(stream, peer, options, service, stop) => {}
                     }
                 };
                 let Some((edge, turn)) = deal.next() else {
@@ -215,17 +221,30 @@ async fn secure_and_serve(
     stream: tokio::net::TcpStream,
     peer: SocketAddr,
     options: Arc<ServerOptions>,
-    handler: Arc<dyn Handler>,
+    service: Service,
     stop: CancellationToken,
 ) {
     let Some(tls) = options.tls.clone() else {
-        return serve_connection(Box::new(stream), peer, options, handler, stop).await;
+        return serve(Box::new(stream), peer, options, service, stop).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
     let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
     match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => serve_connection(Box::new(stream), peer, options, handler, stop).await,
+        Ok(Ok(stream)) => serve(Box::new(stream), peer, options, service, stop).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+async fn serve(
+    stream: Box<dyn Stream>,
+    peer: SocketAddr,
+    options: Arc<ServerOptions>,
+    service: Service,
+    stop: CancellationToken,
+) {
+    match service {
+        Service::Http(handler) => serve_connection(stream, peer, options, handler, stop).await,
+        Service::Calls(calls) => serve_calls(stream, peer, options, calls, stop).await,
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use async_trait::async_trait;
 use forebay_component::{BuildError, Context, Extension, StartError};
 use forebay_config::GoDuration;
-use forebay_net::server::{Handler, Reply, ReplyBody, Server, ServerOptions};
+use forebay_net::server::{Handler, Reply, ReplyBody, Server, ServerOptions, Service};
 use forebay_telemetry::{Board, ComponentHandle, Phase};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -75,8 +75,8 @@ impl Extension for HealthCheck {
         let config = &self.probe.config;
         let listener = config.endpoint.listen(config.transport).await.map_err(|error| failed(&error))?;
         let handler = Arc::clone(&self.probe) as Arc<dyn Handler>;
-        let server =
-            Server::start(listener, self.options.clone(), handler).map_err(|error| failed(&error))?;
+        let server = Server::start(listener, self.options.clone(), Service::Http(handler))
+            .map_err(|error| failed(&error))?;
         tracing::info!(extension = self.id, endpoint = %server.local_addr(), "health is answered for");
         self.server = Some(server);
         self.status.ok();

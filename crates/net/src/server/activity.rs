@@ -4,65 +4,33 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::frames::{Frames, Speaks};
-
-/// Pings that come too early before the connection is ended, as gRPC has it.
-const STRIKES: u32 = 2;
-/// The least time between pings of a client with no request under way, unless the policy permits them.
-const IDLE_PING_TIME: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// How often a client may ping (gRPC's keepalive enforcement).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PingPolicy {
-    /// The least time between two pings.
-    pub min_time: Duration,
-    /// Whether a client with no request under way may ping as often.
-    pub permit_without_stream: bool,
-}
+use super::speaks::Speaks;
+use super::watch::Signs;
 
 /// Shared by a connection's socket, its requests and its watch.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    policy: Option<PingPolicy>,
-    too_many_pings: Notify,
-}
+pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     speaks: Speaks,
-    frames: Frames,
     in_flight: usize,
     /// Since when the head of a request is awaited: from the start, and from the first byte of each.
     head_since: Option<Instant>,
     /// Since when no request has been under way.
     idle_since: Instant,
-    strikes: u32,
-    last_ping: Option<Instant>,
 }
 
 impl Activity {
-    pub(super) fn new(policy: Option<PingPolicy>) -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
-        let state = State {
-            speaks: Speaks::Unknown(0),
-            frames: Frames::default(),
-            in_flight: 0,
-            head_since: Some(now),
-            idle_since: now,
-            strikes: 0,
-            last_ping: None,
-        };
-        Self(Arc::new(Shared { state: Mutex::new(state), policy, too_many_pings: Notify::new() }))
+        let state =
+            State { speaks: Speaks::Unknown(0), in_flight: 0, head_since: Some(now), idle_since: now };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Counts a request as under way until the result is dropped.
@@ -73,31 +41,20 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// Since when the head of a request is awaited, if one is.
-    pub(super) fn head_since(&self) -> Option<Instant> {
-        self.state().head_since
-    }
-
-    /// Since when nothing has been under way, if nothing is.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
+    /// How the client fares.
+    pub(super) fn signs(&self) -> Signs {
         let state = self.state();
-        (state.in_flight == 0 && state.head_since.is_none()).then_some(state.idle_since)
-    }
-
-    /// Since when no request has been under way, whether or not the head of one is awaited.
-    pub(super) fn quiet_since(&self) -> Option<Instant> {
-        let state = self.state();
-        (state.in_flight == 0).then_some(state.idle_since)
-    }
-
-    /// Ends when the client has pinged too often.
-    pub(super) async fn too_many_pings(&self) {
-        self.0.too_many_pings.notified().await;
+        let quiet = (state.in_flight == 0).then_some(state.idle_since);
+        Signs {
+            head_since: state.head_since,
+            idle_since: quiet.filter(|_| state.head_since.is_none()),
+            quiet_since: quiet,
+        }
     }
 
     fn read(&self, bytes: &[u8]) {
         let mut state = self.state();
-        let frames = state.speaks.look(bytes);
+        state.speaks.look(bytes);
         match state.speaks {
             Speaks::Unknown(_) => {}
             Speaks::Http1 => {
@@ -105,32 +62,12 @@ impl Activity {
                     state.head_since = Some(Instant::now());
                 }
             }
-            Speaks::Http2 => {
-                state.head_since = None;
-                let Some(policy) = self.0.policy else { return };
-                for _ in 0..state.frames.pings(frames) {
-                    if state.ping(policy, Instant::now()) > STRIKES {
-                        self.0.too_many_pings.notify_one();
-                    }
-                }
-            }
+            Speaks::Http2 => state.head_since = None,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn ping(&mut self, policy: PingPolicy, now: Instant) -> u32 {
-        let patient = self.in_flight == 0 && !policy.permit_without_stream;
-        let least = if patient { policy.min_time.max(IDLE_PING_TIME) } else { policy.min_time };
-        if self.last_ping.is_some_and(|last| now.duration_since(last) < least) {
-            self.strikes += 1;
-        }
-        self.last_ping = Some(now);
-        self.strikes
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,9 +79,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_flight -= 1;
-        // An answer forgives earlier pings.
-        state.strikes = 0;
-        state.last_ping = None;
         if state.in_flight == 0 {
             state.idle_since = Instant::now();
         }

@@ -29,6 +29,13 @@ impl ReplyBody {
     }
 }
 
+impl ReplyBody {
+    /// Its data and its trailers.
+    pub(crate) fn into_parts(self) -> (Option<Bytes>, Option<HeaderMap>) {
+        (self.data, self.trailers)
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;

@@ -1,6 +1,6 @@
 //! Connections over pipes in memory, with the clock paused: every timeout is exact.
 
-use super::{Handler, PingPolicy, Reply, ReplyBody, Server, ServerOptions, serve_connection};
+use super::{Handler, Reply, ReplyBody, Server, ServerOptions, Service, serve_connection};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -131,13 +131,6 @@ async fn reads_may_be_of_any_size() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_server_of_http2_alone_does_not_answer_http1() {
-    let mut connection = connect(ServerOptions { http1: false, ..ServerOptions::default() });
-    connection.send(GET).await;
-    assert_eq!(connection.ended_at().await, 0);
-}
-
 /// A connection with an HTTP/2 client on it.
 async fn http2(
     options: ServerOptions,
@@ -199,50 +192,10 @@ async fn a_stop_lets_requests_finish() {
     assert_eq!(connection.born.elapsed().as_secs(), 20);
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_peer_is_pinged_and_cut_off() {
-    let options = ServerOptions {
-        ping_interval: secs(30),
-        ping_timeout: Duration::from_secs(5),
-        ..ServerOptions::default()
-    };
-    let mut connection = connect(options);
-    connection.send(PREFACE).await;
-    assert_eq!(connection.ended_at().await, 35);
-}
-
-#[tokio::test(start_paused = true)]
-async fn too_many_pings_end_the_connection() {
-    let policy = PingPolicy { min_time: Duration::from_secs(10), permit_without_stream: true };
-    let options = ServerOptions { ping_policy: Some(policy), ..ServerOptions::default() };
-    let pings = |options: ServerOptions, every: u64| async move {
-        let mut connection = connect(options);
-        connection.send(PREFACE).await;
-        for _ in 0..20 {
-            tokio::time::sleep(Duration::from_secs(every)).await;
-            if connection.client.write_all(PING).await.is_err() {
-                break;
-            }
-        }
-        let ended = connection.task.is_finished();
-        connection.stop.cancel();
-        ended
-    };
-    assert!(pings(options.clone(), 1).await);
-    assert!(!pings(options.clone(), 10).await);
-    assert!(!pings(ServerOptions { ping_policy: None, ..options.clone() }, 1).await);
-    // With nothing under way two hours are the least, unless it is permitted.
-    let strict = PingPolicy { permit_without_stream: false, ..policy };
-    assert!(pings(ServerOptions { ping_policy: Some(strict), ..options }, 10).await);
-}
-
 #[tokio::test]
 async fn a_stop_ends_what_is_left_at_its_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::start(listener, ServerOptions::default(), Arc::new(Echo)).unwrap();
+    let server = Server::start(listener, ServerOptions::default(), Service::Http(Arc::new(Echo))).unwrap();
     let mut client = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
     client.write_all(b"GET /100000 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     while server.connections() == 0 {
@@ -256,15 +209,10 @@ async fn a_stop_ends_what_is_left_at_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_holds_up_no_stop() {
-    let http2_only = || ServerOptions { http1: false, ..ServerOptions::default() };
-    for (options, said) in [
-        (http2_only(), &b""[..]),
-        (http2_only(), b"PRI * HTTP/2.0\r\n"),
-        (http2_only(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
-        (ServerOptions::default(), b""),
-        (ServerOptions::default(), b"GET / HTTP/1.1\r\nhost:"),
-    ] {
-        let mut connection = connect(options);
+    for said in
+        [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"GET / HTTP/1.1\r\nhost:"]
+    {
+        let mut connection = connect(ServerOptions::default());
         connection.send(said).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         connection.stop.cancel();
@@ -295,7 +243,7 @@ async fn connections_are_dealt_to_the_edges_in_equal_parts() {
         .unzip();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = ServerOptions { edges: handles.into(), ..ServerOptions::default() };
-    let server = Server::start(listener, options, Arc::new(Where)).unwrap();
+    let server = Server::start(listener, options, Service::Http(Arc::new(Where))).unwrap();
     let (mut clients, mut served) = (Vec::new(), String::new());
     for _ in 0..4 {
         let mut client = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();

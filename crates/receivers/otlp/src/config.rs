@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use forebay_component::{BuildError, BuildReceiver, Consumer, Context, Info, Receiver, ReceiverFactory};
 use forebay_config::{ByteSize, Diagnostics, GoDuration, Node, Unsupported, refuse_unsupported};
-use forebay_net::server::{PingPolicy, ServerOptions};
+use forebay_net::http2::PingPolicy;
+use forebay_net::server::ServerOptions;
 use forebay_net::{ListenEndpoint, ServerTlsConfig, TlsError, Transport};
 use serde::{Deserialize, Serialize};
 
@@ -79,9 +80,9 @@ pub(crate) struct GrpcConfig {
     pub(crate) max_recv_msg_size_mib: u32,
     /// Requests under way on one connection; 0 is [`DEFAULT_STREAMS`].
     pub(crate) max_concurrent_streams: u32,
-    /// Bytes fetched by one read; 0 lets the protocol say.
+    /// Bytes fetched by one read; 0: 128 KiB.
     pub(crate) read_buffer_size: usize,
-    /// Bytes of an answer that may wait; 0 is the library's default.
+    /// Bytes of answers that may wait to be written before no more is read; 0: 64 KiB.
     pub(crate) write_buffer_size: usize,
     pub(crate) keepalive: Keepalive,
     /// Whether request headers go along with the data.
@@ -168,7 +169,6 @@ impl GrpcConfig {
         let streams = self.max_concurrent_streams;
         Ok(ServerOptions {
             tls: self.tls.as_ref().map(|tls| tls.load(&[b"h2"])).transpose()?,
-            http1: false,
             idle_timeout: nonzero(server.max_connection_idle),
             max_age: nonzero(server.max_connection_age),
             max_age_grace: nonzero(server.max_connection_age_grace),

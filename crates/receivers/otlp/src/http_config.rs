@@ -110,7 +110,6 @@ impl HttpConfig {
     pub(crate) fn server_options(&self) -> Result<ServerOptions, TlsError> {
         Ok(ServerOptions {
             tls: self.tls.as_ref().map(|tls| tls.load(&[b"h2", b"http/1.1"])).transpose()?,
-            http1: true,
             header_timeout: nonzero(self.read_header_timeout).or(self.read_timeout()),
             idle_timeout: nonzero(self.idle_timeout).or(self.read_timeout()),
             keep_alive: self.keep_alives_enabled,

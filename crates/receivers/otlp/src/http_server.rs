@@ -17,7 +17,7 @@ use crate::answer::{Answer, Failure, Rejected};
 use crate::budget::ByteBudget;
 use crate::cors::CorsConfig;
 use crate::intake::Intake;
-use crate::receive::{Limit, discard, from_json, read_body, unpack};
+use crate::receive::{Body as ReadBody, Limit, discard, from_json, unpack};
 use crate::receiver::origin;
 
 /// Answers HTTP requests.
@@ -140,8 +140,7 @@ impl HttpHandler {
         if let Some(size) = announced.filter(|size| *size > limit.bytes) {
             return Err(limit.exceeded(size));
         }
-        let mut share = self.budget.share();
-        let reading = read_body(body, limit.bytes, |_| Ok(announced), &mut share);
+        let reading = ReadBody::new(self.budget.share()).read(body, limit.bytes, |_| Ok(announced));
         let read = match self.read_timeout {
             Some(limit) => tokio::time::timeout(limit, reading).await.unwrap_or(Err(Failure::Stalled)),
             None => reading.await,
@@ -150,7 +149,7 @@ impl HttpHandler {
             Failure::TooLarge(_) => limit.exceeded(limit.bytes + 1),
             other => other,
         })?;
-        let (body, share) = unpack(compression, Bytes::from(read), limit, share).await?;
+        let (body, share) = unpack(compression, Bytes::from(read.bytes), limit, read.share).await?;
         let (message, share) = match encoding {
             Encoding::Protobuf => (body, share),
             Encoding::Json => from_json(body, share).await?,

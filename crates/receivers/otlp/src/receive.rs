@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_component::{Reason, Refusal};
+use forebay_net::http2::STALL;
 use forebay_net::{Compression, DecompressError, decompress};
 use forebay_otlp::json;
 use http_body_util::BodyExt;
@@ -11,9 +12,6 @@ use hyper::body::Incoming;
 
 use crate::answer::Failure;
 use crate::budget::{ByteBudget, Share};
-
-/// How long a client may send nothing in the middle of a body.
-const STALL: Duration = Duration::from_secs(30);
 
 /// Room made for a body when its first bytes come, if it announces as much: most requests fit at once.
 const FIRST_ROOM: usize = 256 << 10;
@@ -43,36 +41,62 @@ impl Limit {
     }
 }
 
-/// Reads the whole body. `total` tells from its first bytes how many there will be, if they say so.
-pub(crate) async fn read_body(
-    body: &mut Incoming,
-    limit: usize,
-    total: impl Fn(&[u8]) -> Result<Option<usize>, Failure>,
-    share: &mut Share,
-) -> Result<Vec<u8>, Failure> {
-    let mut read = Vec::new();
-    loop {
-        let frame = tokio::time::timeout(STALL, body.frame()).await.map_err(|_| Failure::Stalled)?;
-        let Some(frame) = frame else { return Ok(read) };
-        let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
-        let Ok(data) = frame.into_data() else { continue };
+/// A body as it arrives, and what it holds of the budget.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) share: Share,
+}
+
+impl Body {
+    pub(crate) fn new(share: Share) -> Self {
+        Self { bytes: Vec::new(), share }
+    }
+
+    /// Adds what has come. `total` tells from a body's first bytes how many there will be, if they say so.
+    pub(crate) fn add(
+        &mut self,
+        data: &[u8],
+        limit: usize,
+        total: impl Fn(&[u8]) -> Result<Option<usize>, Failure>,
+    ) -> Result<(), Failure> {
+        let read = &mut self.bytes;
         let sum = read.len() + data.len();
+        let first = if read.is_empty() { data } else { &read[..] };
         if sum > limit {
             // Lets the caller say by how much, where the first bytes tell.
-            total(if read.is_empty() { &data } else { &read })?;
+            total(first)?;
             return Err(Failure::TooLarge(format!("the message has {sum} bytes or more")));
         }
-        if !share.try_grow(data.len()) {
+        if !self.share.try_grow(data.len()) {
             return Err(Failure::no_room());
         }
         if read.capacity() < sum {
-            let announced = total(if read.is_empty() { &data } else { &read })?.unwrap_or(usize::MAX);
+            let announced = total(first)?.unwrap_or(usize::MAX);
             // Twice what has come, so that what is announced and never sent takes no address space either: a
             // thousand such requests would be gigabytes of it.
             let room = sum.saturating_mul(2).max(FIRST_ROOM);
             read.reserve_exact(room.min(announced).clamp(sum, limit) - read.len());
         }
-        read.extend_from_slice(&data);
+        read.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Reads a whole body.
+    pub(crate) async fn read(
+        mut self,
+        incoming: &mut Incoming,
+        limit: usize,
+        total: impl Fn(&[u8]) -> Result<Option<usize>, Failure>,
+    ) -> Result<Self, Failure> {
+        loop {
+            let frame = tokio::time::timeout(STALL, incoming.frame()).await.map_err(|_| Failure::Stalled)?;
+            let Some(frame) = frame else { return Ok(self) };
+            let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                self.add(&data, limit, &total)?;
+            }
+        }
     }
 }
 

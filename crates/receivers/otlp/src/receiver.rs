@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use forebay_component::{BuildError, Consumer, Context, Origin, Receiver, StartError};
-use forebay_net::server::{Handler, Server, ServerOptions};
+use forebay_net::server::{Server, ServerOptions, Service};
 use forebay_net::{ListenEndpoint, Transport};
 use forebay_telemetry::{MetricKind, QueueDepth};
 use http::HeaderMap;
@@ -33,7 +33,7 @@ struct Endpoint {
     address: ListenEndpoint,
     transport: Transport,
     options: ServerOptions,
-    handler: Arc<dyn Handler>,
+    service: Service,
     server: Option<Server>,
 }
 
@@ -64,12 +64,12 @@ impl OtlpReceiver {
                     edges: Arc::clone(&context.edges),
                     ..grpc.server_options().map_err(failed)?
                 },
-                handler: Arc::new(GrpcHandler {
+                service: Service::Calls(Arc::new(GrpcHandler {
                     intake: intake("grpc"),
                     budget: budget.clone(),
                     max_message: grpc.max_message(),
                     include_metadata: grpc.include_metadata,
-                }),
+                })),
                 server: None,
             })
         });
@@ -85,7 +85,7 @@ impl OtlpReceiver {
                     edges: Arc::clone(&context.edges),
                     ..http.server_options().map_err(failed)?
                 },
-                handler: Arc::new(HttpHandler {
+                service: Service::Http(Arc::new(HttpHandler {
                     intake: intake("http"),
                     budget: budget.clone(),
                     traces_path: http.traces_path(),
@@ -96,7 +96,7 @@ impl OtlpReceiver {
                     include_metadata: http.include_metadata,
                     read_timeout: http.read_timeout(),
                     write_timeout: http.write_timeout(),
-                }),
+                })),
                 server: None,
             })
         });
@@ -185,7 +185,7 @@ impl Endpoint {
         let failed =
             |error: &dyn std::fmt::Display| StartError(format!("receiver {id}, {}: {error}", self.protocol));
         let listener = self.address.listen(self.transport).await.map_err(|error| failed(&error))?;
-        let server = Server::start(listener, self.options.clone(), Arc::clone(&self.handler))
+        let server = Server::start(listener, self.options.clone(), self.service.clone())
             .map_err(|error| failed(&error))?;
         tracing::info!(receiver = id, endpoint = %server.local_addr(), tls = self.options.tls.is_some(), "OTLP/{} is listened for", self.protocol);
         self.server = Some(server);

@@ -1,0 +1,224 @@
+//! A connection and its socket.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::{Answer, Calls, STALL};
+use crate::server::{ServerOptions, Stream, Verdict, Watch};
+
+/// Bytes that one read may fetch, and answers that may wait to be written before no more is read.
+const READ: usize = 128 << 10;
+const WRITE: usize = 64 << 10;
+/// What a connection that has nothing to write keeps for the next time.
+const KEPT: usize = 4 << 10;
+
+thread_local! {
+    /// What is read goes on at once: one buffer serves all connections of a thread.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+type Pending = Pin<Box<dyn Future<Output = (u32, Answer)> + Send>>;
+
+/// Serves one connection until it ends; asks the client to end it when `stop` is cancelled.
+pub async fn serve_calls(
+    stream: Box<dyn Stream>,
+    peer: SocketAddr,
+    options: Arc<ServerOptions>,
+    calls: Arc<dyn Calls>,
+    stop: CancellationToken,
+) {
+    let connection = Connection::new(calls, peer, options.max_concurrent_streams, options.ping_policy);
+    let watch = Watch::new(&options);
+    let mut serving = Serving {
+        stream,
+        connection,
+        pending: FuturesUnordered::new(),
+        written: 0,
+        watch,
+        options: &options,
+    };
+    let mut timer = pin!(tokio::time::sleep_until(serving.next_look()));
+    let mut stopped = pin!(stop.cancelled());
+    let mut asked_to_stop = false;
+    let end = poll_fn(|context| {
+        if !asked_to_stop && stopped.as_mut().poll(context).is_ready() {
+            asked_to_stop = true;
+            serving.watch.stop();
+            serving.connection.drain();
+            timer.as_mut().reset(serving.next_look());
+        }
+        loop {
+            if let Poll::Ready(end) = serving.poll(context) {
+                return Poll::Ready(end);
+            }
+            if let Some(stalls) = serving.connection.stalls_at()
+                && stalls < timer.deadline()
+            {
+                timer.as_mut().reset(stalls);
+            }
+            ready!(timer.as_mut().poll(context));
+            if serving.look() == Verdict::Close {
+                return Poll::Ready(Ok(()));
+            }
+            timer.as_mut().reset(serving.next_look());
+        }
+    });
+    let end = end.await;
+    match &end {
+        Ok(()) => serving.connection.gone("the connection was closed"),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a connection ended early");
+            serving.connection.gone("the client has gone");
+        }
+    }
+}
+
+struct Serving<'a> {
+    stream: Box<dyn Stream>,
+    connection: Connection,
+    /// Answers that are awaited.
+    pending: FuturesUnordered<Pending>,
+    /// How much of the connection's output is written.
+    written: usize,
+    watch: Watch<'a>,
+    options: &'a ServerOptions,
+}
+
+impl Serving<'_> {
+    /// Reads, answers and writes until all of it has to wait.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        loop {
+            while let Poll::Ready(Some((id, answer))) = self.pending.poll_next_unpin(context) {
+                self.connection.respond(id, answer);
+            }
+            let read = if self.connection.is_over()
+                || self.connection.out.len() - self.written > self.options.write_buffer.unwrap_or(WRITE)
+            {
+                Poll::Pending
+            } else {
+                self.poll_receive(context)?
+            };
+            let written = self.poll_write(context)?;
+            if self.connection.is_over() && written.is_ready() {
+                // What cannot be said to a client that does not listen is not said.
+                return Pin::new(&mut *self.stream).poll_shutdown(context).map(|_| Ok(()));
+            }
+            match read {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads once and takes in what has come; how many bytes there were.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> std::io::Result<Poll<usize>> {
+        let size = self.options.read_buffer.unwrap_or(READ);
+        let mut buffer = BUFFER.take();
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let mut read = ReadBuf::new(&mut buffer[..size]);
+        let polled = Pin::new(&mut *self.stream).poll_read(context, &mut read);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.receive(read.filled(), context);
+        }
+        let length = read.filled().len();
+        BUFFER.set(buffer);
+        match polled {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(outcome) => outcome.map(|()| Poll::Ready(length)),
+        }
+    }
+
+    fn receive(&mut self, mut bytes: &[u8], context: &mut Context<'_>) {
+        self.connection.heard(Instant::now());
+        loop {
+            match self.connection.receive(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(complete)) => {
+                    let (id, mut answer) = (complete.stream, complete.call.answer());
+                    // Most answers are there at once.
+                    match answer.as_mut().poll(context) {
+                        Poll::Ready(answer) => self.connection.respond(id, answer),
+                        Poll::Pending => {
+                            self.pending.push(Box::pin(async move { (id, answer.await) }));
+                        }
+                    }
+                }
+                Err(fatal) => {
+                    tracing::debug!(peer = %self.connection.peer, why = fatal.1, "a connection is ended");
+                    self.connection.fail(fatal);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes what there is; ready when all of it is written.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> std::io::Result<Poll<()>> {
+        let out = &mut self.connection.out;
+        while self.written < out.len() {
+            match Pin::new(&mut *self.stream).poll_write(context, &out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.written += written,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        if self.written > 0 {
+            self.written = 0;
+            out.clear();
+            out.shrink_to(KEPT);
+        }
+        match Pin::new(&mut *self.stream).poll_flush(context) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(flushed) => flushed.map(Poll::Ready),
+        }
+    }
+
+    /// Does what is due, and says whether to go on.
+    fn look(&mut self) -> Verdict {
+        let now = Instant::now();
+        self.connection.end_stalled(now);
+        let silent_for = now.duration_since(self.connection.now);
+        let unanswered = self.connection.asked().is_some_and(|at| now >= at + self.options.ping_timeout);
+        if unanswered || (self.connection.is_within_a_frame() && silent_for >= STALL) {
+            return Verdict::Close;
+        }
+        if self.connection.asked().is_none()
+            && self.options.ping_interval.is_some_and(|interval| silent_for >= interval)
+        {
+            self.connection.ask();
+        }
+        let verdict = self.watch.look(self.connection.signs());
+        if verdict == Verdict::End {
+            self.connection.drain();
+        }
+        verdict
+    }
+
+    /// When something can be due at the earliest, whatever happens meanwhile.
+    fn next_look(&self) -> Instant {
+        let connection = &self.connection;
+        let mut due = self.watch.next_look(connection.signs());
+        let ping = match connection.asked() {
+            Some(at) => Some(at + self.options.ping_timeout),
+            None => self.options.ping_interval.map(|interval| connection.now + interval),
+        };
+        for other in [ping, connection.stalls_at()].into_iter().flatten() {
+            due = due.min(other);
+        }
+        due
+    }
+}
