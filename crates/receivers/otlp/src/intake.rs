@@ -1,14 +1,18 @@
 //! From a message's bytes to the next stage and back: validation, the acknowledgement, the counters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_component::{Ack, AckFuture, Consumer, Origin, Payload, Signal};
+use forebay_component::{Ack, AckFuture, Consumer, Origin, Payload, Reason, Refusal, Signal};
 use forebay_otlp::traces::{validate, without_invalid_spans};
 
 use crate::answer::{Failure, Rejected};
 use crate::budget::Share;
 use crate::metrics::TransportMetrics;
+
+/// How long a request is held at first, and then twice as long each time, while the next stage is full; 127 ms in all.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
 
 /// What both transports put requests into.
 pub(crate) struct Intake {
@@ -48,16 +52,50 @@ impl Intake {
         let body = if invalid > 0 { without_invalid_spans(&message).into() } else { message };
         let (ack, outcome) = Ack::channel();
         let payload = Payload { signal: Signal::Traces, body, items: spans, origin: Arc::new(origin), ack };
-        let taken = self.next.consume(payload);
+        self.offer(payload).await.map_err(Failure::Refused)?;
         drop(share);
-        if let Err(refused) = taken {
-            let refusal = refused.refuse();
-            self.metrics.refused(spans, &refusal);
-            return Err(Failure::Refused(refusal));
-        }
         match Awaited::new(&self, outcome, spans).outcome().await {
             Ok(()) => Ok(rejected),
             Err(refusal) => Err(Failure::Refused(refusal)),
+        }
+    }
+}
+
+impl Intake {
+    /// Offers a payload to the next stage. One that is full is given some time to make room: a client that is
+    /// refused waits longer than that, and then sends it all again.
+    async fn offer(&self, mut payload: Payload) -> Result<(), Refusal> {
+        let mut waiting = Waiting { metrics: &self.metrics, spans: payload.items };
+        let mut pause = PAUSES.0;
+        loop {
+            let Err(refused) = self.next.consume(payload) else {
+                waiting.spans = 0;
+                return Ok(());
+            };
+            let may_pass = refused.refusal.retryable && refused.refusal.reason == Reason::QueueFull;
+            if !may_pass || pause > PAUSES.1 {
+                let refusal = refused.refuse();
+                self.metrics.refused(std::mem::take(&mut waiting.spans), &refusal);
+                return Err(refusal);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            payload = *refused.payload;
+        }
+    }
+}
+
+/// Spans on offer: refused if the client goes before they are taken.
+struct Waiting<'a> {
+    metrics: &'a TransportMetrics,
+    spans: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.spans > 0 {
+            let refusal = Refusal::retryable(Reason::QueueFull, "the client went before there was room");
+            self.metrics.refused(self.spans, &refusal);
         }
     }
 }

@@ -1,5 +1,8 @@
 use super::support::{BOTH, Holder, both, mixed, request, span, start};
-use forebay_component::{Reason, Refusal};
+use crate::budget::ByteBudget;
+use crate::intake::Intake;
+use crate::metrics::TransportMetrics;
+use forebay_component::{Origin, Reason, Refusal};
 use forebay_otlp::traces::validate;
 use forebay_testkit::Sink;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -94,6 +97,41 @@ async fn a_full_pipeline_is_resource_exhausted_with_the_time_to_wait() {
     client.export(request(5)).await.unwrap();
     assert_eq!(sink.items(), 5);
     receiver.stop().await;
+}
+
+/// A full stage gets a tenth of a second to make room; the client notices nothing but the time.
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_a_moment_for_room() {
+    let sink = Arc::new(Sink::default());
+    let context = forebay_testkit::context(forebay_telemetry::Kind::Receiver, "otlp");
+    let intake = Arc::new(Intake::new(sink.clone(), TransportMetrics::new(&context, "grpc")));
+    let metric = |name: &str| forebay_testkit::metric(&context.telemetry, name, &[("transport", "grpc")]);
+    let take = || {
+        let share = ByteBudget::new(1 << 20).share();
+        Arc::clone(&intake).take(super::support::wire(&request(5)), Origin::default(), share)
+    };
+    let full = || sink.refuse(Refusal::retryable(Reason::QueueFull, "the queue is full"));
+    full();
+    let begun = tokio::time::Instant::now();
+    let (taken, ()) = tokio::join!(take(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        sink.open();
+    });
+    assert!(taken.is_ok());
+    assert_eq!(begun.elapsed().as_millis(), 31);
+    full();
+    let begun = tokio::time::Instant::now();
+    assert!(take().await.is_err());
+    assert_eq!(begun.elapsed().as_millis(), 127);
+    // A client that goes meanwhile has not got it in.
+    assert!(tokio::time::timeout(Duration::from_millis(20), take()).await.is_err());
+    assert_eq!(metric("otelcol_receiver_accepted_spans"), 5.0);
+    assert_eq!(metric("otelcol_receiver_refused_spans"), 10.0);
+    // What cannot pass is said at once.
+    sink.refuse(Refusal::retryable(Reason::ShuttingDown, "bye"));
+    let begun = tokio::time::Instant::now();
+    assert!(take().await.is_err());
+    assert_eq!(begun.elapsed().as_millis(), 0);
 }
 
 #[tokio::test]
