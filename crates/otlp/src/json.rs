@@ -5,9 +5,14 @@
 //! base64 of either alphabet with or without padding; unknown fields are ignored and `null` is unset.
 //! Fields that only profiles use (`keyStrindex`, `stringValueStrindex`) count as unknown.
 
+mod attribute;
 mod decode;
 mod encode;
+mod fault;
+mod put;
+mod scan;
 mod schema;
+mod text;
 
 use thiserror::Error;
 

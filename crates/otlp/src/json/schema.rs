@@ -14,11 +14,37 @@ pub(super) struct Schema {
 pub(super) struct FieldSchema {
     /// The lowerCamelCase name.
     pub(super) name: &'static str,
+    /// The name in JSON, its quotes and the colon included; then zeros.
+    named: [u8; 32],
     pub(super) key: u32,
     pub(super) kind: Kind,
     pub(super) repeated: bool,
     /// Written even when empty: some readers insist on it.
     pub(super) always: bool,
+}
+
+impl FieldSchema {
+    /// What is behind this field's name and colon, if that is what `json` begins with.
+    #[inline]
+    pub(super) fn strip_name<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
+        let differs = |(name, text): (&u8, &u8)| u8::from(*name != 0 && name != text);
+        let window: &[u8; 32] = json.first_chunk()?;
+        if self.named.iter().zip(window).fold(0, |seen, pair| seen | differs(pair)) != 0 {
+            return None;
+        }
+        json.get(self.name.len() + 3..)
+    }
+}
+
+const fn named(name: &str) -> [u8; 32] {
+    let mut named = [0; 32];
+    named[0] = b'"';
+    let (_, rest) = named.split_at_mut(1);
+    let (text, rest) = rest.split_at_mut(name.len());
+    text.copy_from_slice(name.as_bytes());
+    rest[0] = b'"';
+    rest[1] = b':';
+    named
 }
 
 /// How a value looks in protobuf and in JSON.
@@ -46,11 +72,11 @@ pub(super) enum Kind {
 }
 
 const fn one(name: &'static str, key: u32, kind: Kind) -> FieldSchema {
-    FieldSchema { name, key, kind, repeated: false, always: false }
+    FieldSchema { name, named: named(name), key, kind, repeated: false, always: false }
 }
 
 const fn many(name: &'static str, key: u32, kind: Kind) -> FieldSchema {
-    FieldSchema { name, key, kind, repeated: true, always: false }
+    FieldSchema { name, named: named(name), key, kind, repeated: true, always: false }
 }
 
 const fn always(field: FieldSchema) -> FieldSchema {

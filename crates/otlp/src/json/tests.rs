@@ -172,6 +172,116 @@ fn doubles_that_json_has_no_number_for_are_strings() {
 }
 
 #[test]
+fn keys_are_read_however_they_are_written() {
+    let spans = [
+        r#""name":"a""#,
+        r#""name" : "a""#,
+        "\n\t\"name\"\r\n:\n\"a\"",
+        r#""n\u0061me":"a""#,
+        r#""name":"b","kind":2,"name":"a""#,
+        r#""name":null,"name":"a","name":null"#,
+        r#""nam":"b","Name":"c","name":"a","_name":"d","":7"#,
+    ];
+    for span in spans {
+        with_span(span, |span| assert_eq!(span.name(), "a"));
+        with_span(&format!("{span},\"links\":[]"), |span| assert_eq!(span.name(), "a"));
+    }
+    with_span(r#""dropped_attributes_count":1,"dropped\u005flinks_count":2"#, |span| {
+        assert_eq!((span.dropped_attributes_count(), span.dropped_links_count()), (1, 2));
+    });
+}
+
+#[test]
+fn attributes_are_read_however_they_are_written() {
+    for attribute in [
+        r#"{"key":"k","value":{"intValue":"12"}}"#,
+        r#"{"key":"k","value":{"intValue":12}}"#,
+        r#"{"key":"k","value":{"intValue":"0012"}}"#,
+        r#"{"key":"k","value":{"intValue":1.2e1}}"#,
+        r#"{"value":{"intValue":"12"},"key":"k"}"#,
+        r#"{"key":"k","value":{"intValue":"12"},"key_strindex":0}"#,
+        r#"{ "key": "k", "value": { "intValue": "12" } }"#,
+        r#"{"key":"\u006b","value":{"intValue":"1\u0032"}}"#,
+    ] {
+        for attributes in [attribute.to_owned(), format!("{attribute},{attribute}")] {
+            with_span(&format!(r#""attributes":[{attributes}]"#), |span| {
+                for attribute in span.attributes() {
+                    assert_eq!(attribute.key(), "k");
+                    assert!(matches!(attribute.value(), AnyValueView::Int(12)));
+                }
+            });
+        }
+    }
+    for bad in ["007", "12x", "1 2", "9223372036854775808", "-9223372036854775809", "", "-"] {
+        let bad = request(&format!(r#""attributes":[{{"key":"k","value":{{"intValue":{bad}}}}}]"#));
+        assert!(decode_request(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn strings_of_every_length_are_read() {
+    for len in (0..70).chain([127, 128, 129, 16_383, 16_384, 70_000]) {
+        let text = "é".repeat(len / 2) + &"x".repeat(len % 2);
+        let escaped = text.replace('x', "\\u0078");
+        for json in [&text, &escaped] {
+            let attribute = format!(r#"{{"key":"{json}","value":{{"stringValue":"{json}"}}}}"#);
+            with_span(&format!(r#""attributes":[{attribute}],"name":"{json}""#), |span| {
+                let attribute = span.attributes().next().expect("an attribute");
+                assert_eq!((span.name(), attribute.key()), (&*text, &*text));
+                assert!(matches!(attribute.value(), AnyValueView::Str(value) if value == text));
+            });
+        }
+    }
+}
+
+#[test]
+fn escapes_are_read_and_what_must_be_escaped_is_refused() {
+    with_span(r#""name":"\"\\\/\b\f\n\r\t\u0000\u00e9\u20AC\uD834\uDD1E""#, |span| {
+        assert_eq!(span.name(), "\"\\/\u{8}\u{c}\n\r\t\0é€𝄞");
+    });
+    for bad in [r"\x", r"\u12", r"\u12g4", r"\ud834", r"\ud834x", r"\ud834\n", r"\ud834\u0041", r"\udd1e"] {
+        let error = error(&request(&format!(r#""name":"name {bad}""#)));
+        assert!(error.message.contains("invalid escape"), "{bad}: {error}");
+        assert_eq!(error.column, 58, "{bad}: {error}");
+    }
+    for bad in ["\n", "\0", "\u{1f}"] {
+        assert!(error(&request(&format!(r#""name":"{bad}""#))).message.contains("control character"));
+    }
+    let mut json = request(r#""unknown":"??""#).into_bytes();
+    json.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xe9);
+    let error = decode_request(&json).expect_err("not UTF-8");
+    assert_eq!((error.column, error.message.as_str()), (56, "the text is not UTF-8"));
+}
+
+#[test]
+fn numbers_keep_to_the_grammar() {
+    let double = |json: &str| {
+        decode_request(request(&format!(r#""attributes":[{{"value":{{"doubleValue":{json}}}}}]"#)).as_bytes())
+    };
+    for good in [
+        "0",
+        "-0",
+        "0.5",
+        "10",
+        "1e3",
+        "1E+3",
+        "1.25e-3",
+        "5e-324",
+        "0e999",
+        "123456789012345678901234567890",
+    ] {
+        let wire = double(good).expect(good);
+        let expected: f64 = good.parse().expect("a number");
+        assert_eq!(wire[wire.len() - 8..], expected.to_le_bytes(), "{good}");
+    }
+    for bad in
+        ["00", "01", "-", "-01", "+1", ".5", "1.", "1.e3", "1e", "1e+", "0x1", "1_0", "NaN", "1e999", "1 2"]
+    {
+        assert!(double(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn errors_say_where_and_what() {
     let error_at = |json: &str| {
         let error = error(json);
@@ -180,25 +290,69 @@ fn errors_say_where_and_what() {
     assert_eq!(error_at("{\n  \"resourceSpans\": [}\n"), (2, 21));
     assert_eq!(error_at("{} x"), (1, 4));
     assert_eq!(error_at(""), (1, 0));
+    assert_eq!(error_at("{\"a\":\n{\"b\":tru}}"), (2, 9));
     assert_eq!(
         error("{\"resourceSpans\":{}}").to_string(),
-        "malformed OTLP/JSON at line 1, column 19: invalid type: map, expected an array for `resourceSpans`"
+        "malformed OTLP/JSON at line 1, column 18: invalid type: map, expected an array for `resourceSpans`"
     );
     assert!(error("[]").message.contains("expected an object"));
     assert!(error("null").message.contains("expected an object"));
     assert!(error(&request(r#""attributes":{"key":"k"}"#)).message.contains("an array for `attributes`"));
-    assert!(error(&request(r#""name":7"#)).message.contains("a string for `name`"));
+    assert!(error(&request(r#""name":7"#)).message.contains("number 7, expected a string for `name`"));
+    let long = error(&request(&format!("\"kind\":\"{}\"", "x\\n".repeat(1000)))).message;
+    assert!(long.len() < 200 && long.contains("string \"x\\nx"), "{long}");
+    for (bad, message) in [
+        ("{,}", "expected a key in quotes"),
+        ("{\"a\":1,}", "expected a key in quotes"),
+        ("{\"a\" 1}", "expected `:`"),
+        ("{\"a\":1 \"b\":2}", "expected `,` or `}`"),
+        ("{\"resourceSpans\":[{},]}", "expected an object for `resourceSpans`"),
+        ("{\"resourceSpans\":[{}{}]}", "expected `,` or `]`"),
+        ("{\"resourceSpans\":[{}", "EOF: expected `,` or `]`"),
+        ("{\"resourceSpans\":nul}", "expected `null`"),
+        ("{\"resourceSpans", "EOF: a string without its closing quote"),
+        ("{}{}", "trailing characters"),
+    ] {
+        assert_eq!(error(bad).message, message, "{bad}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    let attributes =
+        r#""attributes":[{"key":"k","value":{"stringValue":"text"}},{"key":"n","value":{"intValue":"7"}}]"#;
+    let json = request(&format!(
+        r#""traceId":"00112233445566778899aabbccddeeff","kind":3,"unknown":[1],{attributes}"#
+    ));
+    for len in 0..json.len() {
+        assert!(error(&json[..len]).column <= len, "{len}");
+    }
 }
 
 #[test]
 fn depth_is_bounded() {
-    let nested = |levels: usize| {
-        let value = [r#"{"arrayValue":{"values":["#.repeat(levels), "]}}".repeat(levels)].concat();
+    let nested = |levels: usize, leaf: &str| {
+        let value = [
+            &r#"{"kvlistValue":{"values":[{"key":"k","value":"#.repeat(levels),
+            leaf,
+            &"}]}}".repeat(levels),
+        ]
+        .concat();
         request(&format!(r#""attributes":[{{"key":"k","value":{value}}}]"#))
     };
-    let wire = decode_request(nested(30).as_bytes()).expect("30 levels are fine");
-    assert!(validate(&wire).is_ok());
-    assert!(error(&nested(100_000)).message.contains("recursion limit"));
+    let leaves = ["{}", r#"{"kvlistValue":{"values":[{"key":"k","value":{"stringValue":"plain"}}]}}"#];
+    for (levels, leaf) in (0..40).flat_map(|levels| leaves.map(|leaf| (levels, leaf))) {
+        let json = nested(levels, leaf);
+        let depth = json.bytes().scan(0, |depth, byte| {
+            *depth += i32::from(matches!(byte, b'{' | b'[')) - i32::from(matches!(byte, b'}' | b']'));
+            Some(*depth)
+        });
+        match decode_request(json.as_bytes()) {
+            Ok(wire) => assert!(validate(&wire).is_ok() && depth.max() < Some(128)),
+            Err(error) => assert!(error.message.contains("recursion limit") && depth.max() >= Some(128)),
+        }
+    }
+    assert!(error(&nested(100_000, "{}")).message.contains("recursion limit"));
     assert!(error(&"[".repeat(1_000_000)).message.contains("expected an object"));
     // What is ignored is skipped without recursion, however deep.
     assert!(error(&format!("{{\"x\":{}", "[".repeat(1_000_000))).message.contains("EOF"));

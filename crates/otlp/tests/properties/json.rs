@@ -7,7 +7,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::{reference, requests};
+use crate::generate::{self, Entropy};
+use crate::{reference, requests, spelling};
 
 /// Prost's reading, with every value replaced as `replace` says.
 fn expected(wire: &[u8], replace: fn(&mut Option<Value>)) -> ExportTraceServiceRequest {
@@ -82,12 +83,26 @@ proptest! {
     }
 
     #[test]
+    fn however_it_is_written_it_reads_the_same(
+        wire in requests(),
+        entropy in prop::collection::vec(any::<u8>(), 0..4000),
+    ) {
+        let json = serde_json::from_slice(&encode(&wire)).expect("JSON");
+        let json = spelling::respell(&json, &mut Entropy::new(&entropy));
+        let back = decode_request(json.as_bytes())
+            .map_err(|error| TestCaseError::fail(format!("{error} in {json}")))?;
+        prop_assert!(validate(&back).is_ok());
+        let back = ExportTraceServiceRequest::decode(&back[..]).expect("valid");
+        prop_assert_eq!(back.encode_to_vec(), expected(&wire, one_nan).encode_to_vec(), "{}", json);
+    }
+
+    #[test]
     fn damaged_json_never_panics_nor_decodes_to_invalid_protobuf(
         wire in requests(),
         entropy in prop::collection::vec(any::<u8>(), 1..32),
     ) {
         let mut json = encode(&wire);
-        crate::generate::mutate(&mut crate::generate::Entropy::new(&entropy), &mut json);
+        generate::mutate(&mut Entropy::new(&entropy), &mut json);
         if let Ok(wire) = decode_request(&json) {
             prop_assert!(validate(&wire).is_ok());
         }

@@ -4,6 +4,7 @@
 mod generate;
 mod json;
 mod reference;
+mod spelling;
 mod splicing;
 mod usual;
 mod views;
