@@ -148,7 +148,7 @@ pub fn stopped_cleanly(status: ExitStatus, all_delivered: bool) -> bool {
     status.success() || (all_delivered && status.signal() == Some(Signal::SIGTERM as i32))
 }
 
-/// A size in a `/proc/<pid>/status`, in KiB: `VmHWM:` is the largest resident one so far, `VmRSS:` the one now.
+/// A size in a `/proc/<pid>/status` or `/proc/meminfo`, in KiB: `VmHWM:` is the largest resident one so far, `VmRSS:` the one now.
 pub fn parse_kib(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()

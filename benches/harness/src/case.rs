@@ -108,6 +108,8 @@ fn usual_span() -> usize {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: String,
+    /// The case that this is a step of.
+    pub step_of: Option<String>,
     pub folder: PathBuf,
     pub file: CaseFile,
     /// Names of agents, ours first.
@@ -134,7 +136,7 @@ impl Case {
         };
         agents.sort_by_key(|agent| (rank(agent), agent.clone()));
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { name, folder: folder.to_owned(), file, agents })
+        Ok(Self { name, step_of: None, folder: folder.to_owned(), file, agents })
     }
 
     /// The case at each of its steps, or as it is.
@@ -144,7 +146,8 @@ impl Case {
         }
         let at = |&spans: &usize| {
             let file = CaseFile { spans, ..self.file.clone() };
-            Self { name: format!("{}_{spans}", self.name), file, ..self.clone() }
+            let step_of = Some(self.name.clone());
+            Self { name: format!("{}_{spans}", self.name), step_of, file, ..self.clone() }
         };
         self.file.steps.iter().map(at).collect()
     }

@@ -50,7 +50,8 @@ pub struct LoadReport {
     pub refused: u64,
     /// Spans that the receiver rejected for good.
     pub rejected: u64,
-    /// Time from when a request was due to its acknowledgement, in milliseconds.
+    /// Time from when a request was sent, or was due if that was earlier because earlier answers took so long, to its
+    /// acknowledgement, in milliseconds.
     pub ack_p50_ms: f64,
     pub ack_p99_ms: f64,
     pub ack_p999_ms: f64,
@@ -133,11 +134,17 @@ async fn worker(shared: Arc<Shared>, mut connection: Connection) -> Result<Vec<u
         if number >= total {
             return Ok(latencies);
         }
-        let due = match shared.options.rate {
+        let start = match shared.options.rate {
             Some(rate) => {
                 let due = shared.start + Duration::from_secs_f64(number as f64 * spans_per_request / rate);
-                sleep_until(due).await;
-                due
+                // Who waits for the moment is woken up to some milliseconds late, which is not the agent's doing;
+                // who comes too late for it, because the answers before took long, counts from then.
+                if Instant::now() < due {
+                    sleep_until(due).await;
+                    Instant::now()
+                } else {
+                    due
+                }
             }
             // No timer: one that is due at once still waits for its next tick, a millisecond.
             None => Instant::now(),
@@ -148,7 +155,7 @@ async fn worker(shared: Arc<Shared>, mut connection: Connection) -> Result<Vec<u
         let spans = requests[request].spans() as u64;
         shared.spans.fetch_add(spans.saturating_sub(rejected), Relaxed);
         shared.rejected.fetch_add(rejected, Relaxed);
-        latencies.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
+        latencies.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
 }
 

@@ -49,6 +49,9 @@ impl fmt::Display for Machine {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CaseReport {
     pub case: String,
+    /// The case that this is a step of.
+    #[serde(default)]
+    pub step_of: Option<String>,
     pub description: String,
     /// Spans sent to each agent in each round.
     pub spans: u64,
@@ -163,6 +166,43 @@ impl fmt::Display for CaseReport {
     }
 }
 
+/// What the spans of each step cost beyond those of the step before, of the case that was measured last.
+///
+/// Starting costs the same in every step and is not in it.
+pub struct Growth<'a>(pub &'a [CaseReport]);
+
+impl fmt::Display for Growth<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(name) = self.0.last().and_then(|case| case.step_of.as_ref()) else {
+            return Ok(());
+        };
+        let steps: Vec<&CaseReport> =
+            self.0.iter().filter(|case| case.step_of.as_ref() == Some(name)).collect();
+        let Some(agents) = steps.first().map(|step| &step.agents) else {
+            return Ok(());
+        };
+        write!(f, "\n| {name}: CPU-s per million spans, from .. to spans |")?;
+        agents.iter().try_for_each(|agent| write!(f, " {agent} |"))?;
+        writeln!(f, "\n|---|{}", "---|".repeat(agents.len()))?;
+        for pair in steps.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            write!(f, "| {} .. {} |", from.spans, to.spans)?;
+            for agent in agents {
+                let cpu = |step: &CaseReport| step.spread(agent, |round| round.cpu_seconds);
+                match cpu(from).zip(cpu(to)) {
+                    Some((less, more)) => {
+                        let spans = to.spans.saturating_sub(from.spans) as f64;
+                        write!(f, " {:.2} |", (more.median - less.median) * 1e6 / spans)?;
+                    }
+                    None => write!(f, " - |")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
 const BEGIN: &str = "<!-- results -->";
 const END: &str = "<!-- /results -->";
 
@@ -192,7 +232,7 @@ impl Report {
     /// All tables, with what they were measured on.
     pub fn markdown(&self) -> String {
         let mut text = format!("Measured on {}.\n", self.machine);
-        for case in &self.cases {
+        for (index, case) in self.cases.iter().enumerate() {
             let rounds = case.rounds.iter().map(|round| round.round).max().unwrap_or_default();
             text += &format!("\n**{}**: {}", case.case, case.description);
             if case.measure != Measure::Idle {
@@ -201,6 +241,9 @@ impl Report {
             text += &format!("; {rounds} rounds.\n{case}");
             if case.incorrect() > 0 {
                 text += &format!("\n**{} of the rounds are WRONG.**\n", case.incorrect());
+            }
+            if self.cases.get(index + 1).is_none_or(|next| next.step_of != case.step_of) {
+                text += &Growth(&self.cases[..=index]).to_string();
             }
         }
         text

@@ -1,5 +1,6 @@
 //! One agent, loaded once: what it took, what it cost, whether what came out is right.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use forebay_generator::Corpus;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::agent::{Agent, AgentSpec, stopped_cleanly};
+use crate::agent::{Agent, AgentSpec, parse_kib, stopped_cleanly};
 use crate::case::{Case, FLOOR, Measure, SinkKind, program};
 use crate::cli::SendArgs;
 use crate::error::BenchError;
@@ -125,6 +126,9 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
     let cpus = setup.cpus.as_deref();
     let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
+    if file.measure == Measure::Held {
+        touch_memory(2 * setup.corpus.wire_bytes() as u64 * u64::from(setup.replays));
+    }
     let process = Agent::start(spec).await?;
     if file.measure == Measure::Idle {
         sleep(REST).await;
@@ -175,6 +179,20 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
         load: loaded,
         counts: worst,
     })
+}
+
+/// Makes the kernel have memory at hand, half of what there is at most.
+///
+/// A virtual machine gets its memory from its host when it is first written to, which costs whoever does so as much
+/// again as clearing it: that would be the agent that is measured first, or with the largest load.
+fn touch_memory(bytes: u64) {
+    let available = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| parse_kib(&text, "MemAvailable:"))
+        .unwrap_or_default();
+    // Not zeros, for which nothing would be written.
+    let touched = vec![1u8; usize::try_from(bytes.min(available * 1024 / 2)).unwrap_or_default()];
+    std::hint::black_box(&touched);
 }
 
 fn mib(bytes: u64) -> f64 {

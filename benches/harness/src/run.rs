@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::case::{self, Case, MaximumOf, OURS};
 use crate::cli::{CorpusArgs, RunArgs};
 use crate::error::BenchError;
-use crate::report::{CaseReport, Machine, Report};
+use crate::report::{CaseReport, Growth, Machine, Report};
 use crate::round::{self, Contender, Setup};
 
 const CASES: &str = "benches/cases";
@@ -26,6 +26,7 @@ pub async fn run(args: RunArgs) -> Result<(), BenchError> {
             // Written after each case: a long run that is interrupted keeps what it has.
             write(&report, &args.json)?;
         }
+        print!("{}", Growth(&report.cases));
     }
     println!("\n{}; details in {}", report.machine, args.json.display());
     match report.cases.iter().map(CaseReport::incorrect).sum() {
@@ -51,6 +52,7 @@ async fn run_case(case: &Case, args: &RunArgs) -> Result<CaseReport, BenchError>
     let (corpus, replays) = corpus_args.build()?;
     let mut report = CaseReport {
         case: case.name.clone(),
+        step_of: case.step_of.clone(),
         description: case.file.description.clone(),
         spans: corpus.spans() as u64 * u64::from(replays),
         spans_per_request: corpus_args.spans_per_request,

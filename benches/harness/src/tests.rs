@@ -17,7 +17,7 @@ use crate::case::{self, Case, MaximumOf, Measure};
 use crate::cli::ReportArgs;
 use crate::load::{LoadOptions, LoadReport, load};
 use crate::protocol::{Compression, Outgoing, Protocol};
-use crate::report::{CaseReport, Machine, Report, Spread};
+use crate::report::{CaseReport, Growth, Machine, Report, Spread};
 use crate::round::Round;
 use crate::scan;
 use crate::sink::Sink;
@@ -295,10 +295,34 @@ fn round(agent: &str, round: usize, cpu: f64) -> Round {
 }
 
 #[test]
+fn growth_is_what_a_step_costs_beyond_the_one_before() {
+    let step = |spans, rounds| CaseReport {
+        case: format!("growth_{spans}"),
+        step_of: Some("growth".into()),
+        description: String::new(),
+        spans,
+        spans_per_request: 100,
+        measure: Measure::Held,
+        wire_bytes_per_span: 340.0,
+        agents: vec!["a".into(), "b".into()],
+        rounds,
+        failures: Vec::new(),
+    };
+    // Of a start that takes 1 s, and 2 s for a million spans.
+    let mut cases = vec![step(1_000_000, vec![round("a", 1, 3.0), round("b", 1, 9.0)])];
+    cases.push(step(3_000_000, vec![round("a", 1, 7.0)]));
+    let table = Growth(&cases).to_string();
+    assert!(table.contains("| 1000000 .. 3000000 | 2.00 | - |"), "{table}");
+    cases[1].step_of = None;
+    assert_eq!(Growth(&cases).to_string(), "");
+}
+
+#[test]
 fn ratios_compare_agents_within_a_round() {
     let rounds = vec![round("a", 1, 1.0), round("b", 1, 10.0), round("b", 2, 40.0), round("a", 2, 2.0)];
     let mut report = CaseReport {
         case: "x".into(),
+        step_of: None,
         description: String::new(),
         spans: 1,
         spans_per_request: 1,
@@ -386,6 +410,7 @@ fn a_report_goes_between_its_marks() {
     let (results, page) = (folder.path().join("results.json"), folder.path().join("page.md"));
     let case = CaseReport {
         case: "idle".into(),
+        step_of: None,
         description: "nothing".into(),
         spans: 0,
         spans_per_request: 1,
