@@ -36,6 +36,8 @@ pub struct Head {
     pub path: String,
     /// The headers.
     pub headers: HeaderMap,
+    /// Bytes of all of it, each header counting 32 more (RFC 9113, section 6.5.2).
+    pub size: usize,
 }
 
 /// What a call is answered with.

@@ -22,6 +22,8 @@ pub(super) const MAX_FRAME: usize = 1 << 20;
 /// The text of a request's head (section 6.5.2), and its bytes as they come.
 pub(super) const MAX_HEADERS: usize = 16 << 10;
 pub(super) const MAX_BLOCK: usize = 32 << 10;
+/// Streams for which a connection without any keeps room.
+pub(super) const KEPT_STREAMS: usize = 32;
 /// What the protocol grants without being asked.
 const DEFAULT_WINDOW: u32 = 65_535;
 pub(super) const DEFAULT_FRAME: usize = 16 << 10;
@@ -152,6 +154,9 @@ impl Connection {
         ];
         frame::put_settings(&mut self.out, &settings);
         frame::put_window_update(&mut self.out, 0, CONNECTION_WINDOW - DEFAULT_WINDOW);
+        if self.draining {
+            self.announce();
+        }
     }
 
     pub(super) fn find(&self, stream: u32) -> Option<usize> {
@@ -167,6 +172,7 @@ impl Connection {
         let stream = self.streams.remove(at);
         if self.streams.is_empty() {
             self.idle_since = Instant::now();
+            self.streams.shrink_to(KEPT_STREAMS);
         }
         stream
     }
@@ -216,7 +222,7 @@ impl Connection {
 
     /// The client has answered a ping.
     pub(super) fn pong(&mut self, data: [u8; 8]) {
-        if data == DRAIN && self.served_up_to.is_none() {
+        if data == DRAIN && self.draining && self.served_up_to.is_none() {
             self.served_up_to = Some(self.last_stream);
             frame::put_goaway(&mut self.out, self.last_stream, Code::NoError, "");
         }
@@ -236,10 +242,15 @@ impl Connection {
     /// Asks the client to send its next requests elsewhere. Those that cross this message are still served: the last one
     /// is named once the client has answered a ping (section 6.8).
     pub(super) fn drain(&mut self) {
-        if !std::mem::replace(&mut self.draining, true) {
-            frame::put_goaway(&mut self.out, u32::MAX >> 1, Code::NoError, "");
-            frame::put_ping(&mut self.out, 0, DRAIN);
+        // Nothing comes before the settings.
+        if !std::mem::replace(&mut self.draining, true) && matches!(self.phase, Phase::Frames) {
+            self.announce();
         }
+    }
+
+    fn announce(&mut self) {
+        frame::put_goaway(&mut self.out, u32::MAX >> 1, Code::NoError, "");
+        frame::put_ping(&mut self.out, 0, DRAIN);
     }
 
     /// Tells the client why the connection ends.

@@ -1,5 +1,6 @@
 //! Header compression (RFC 7541): reading what clients send in full, writing the few headers of an answer plainly.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -8,6 +9,12 @@ use super::huffman;
 /// Bytes of the dynamic table, the protocol's default; an entry counts 32 more than its text (section 4.1).
 const TABLE_SIZE: usize = 4096;
 const ENTRY_OVERHEAD: usize = 32;
+
+/// All the text that a block may stand for, with the overhead of its headers. Heads are limited to far less, and answered
+/// when they are larger; but a few bytes can name the table's largest entry again and again.
+pub(super) const MAX_LIST: usize = 128 << 10;
+/// What is kept to read the next header into.
+const KEPT: usize = 512;
 
 /// What is not HPACK: the connection cannot go on, since both ends' tables no longer agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +58,11 @@ impl Decoder {
         mut header: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), HpackError> {
         let mut any = false;
+        let listed = Cell::new(0);
+        let mut header = |name: &[u8], value: &[u8]| {
+            listed.set(listed.get() + name.len() + value.len() + ENTRY_OVERHEAD);
+            header(name, value);
+        };
         while let Some(&first) = block.first() {
             match first {
                 0x80.. => {
@@ -78,6 +90,13 @@ impl Decoder {
                 }
             }
             any = true;
+            if listed.get() > MAX_LIST {
+                return Err(HpackError("far more headers than are allowed"));
+            }
+        }
+        for text in [&mut self.name, &mut self.value] {
+            text.clear();
+            text.shrink_to(KEPT);
         }
         Ok(())
     }

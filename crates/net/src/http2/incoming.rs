@@ -13,6 +13,10 @@ use super::{Answer, Head, PREFACE};
 use crate::server::ReplyBody;
 
 const MAX_WINDOW: i64 = (1 << 31) - 1;
+/// Frames that are walked before whoever calls may look at what has come of them.
+const FRAMES: usize = 16;
+/// The largest head that is kept to compare the next one with.
+const MAX_KEPT: usize = 1 << 10;
 /// What a header counts beside its text (section 6.5.2).
 const HEADER_OVERHEAD: usize = 32;
 
@@ -74,11 +78,12 @@ fn protocol<T>(why: &'static str) -> Result<T, Fatal> {
 }
 
 impl Connection {
-    /// Walks what was read up to the end of a call's body; `input` is then what follows it.
+    /// Walks what was read up to the end of a call's body, or for a few frames; `input` is then what follows.
     pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Complete>, Fatal> {
         if !matches!(self.phase, Phase::Frames) && !self.begin(input)? {
             return Ok(None);
         }
+        let mut frames = 0;
         loop {
             let Some(frame) = self.parser.frame else {
                 if let (true, Some((head, rest))) =
@@ -107,7 +112,8 @@ impl Connection {
                 self.take_frame(frame, &payload)?
             };
             self.parser.frame = None;
-            if complete.is_some() {
+            frames += 1;
+            if complete.is_some() || frames == FRAMES {
                 return Ok(complete);
             }
         }
@@ -368,6 +374,9 @@ impl Connection {
                 } else {
                     self.reset(id, Code::Protocol);
                 }
+            } else if !end_stream {
+                // Trailers of a request that was given up end it; this is a new one.
+                return protocol("a stream below those that have begun");
             }
             return Ok(None);
         }
@@ -423,7 +432,8 @@ impl Connection {
             return fatal(Code::Compression, "headers that are not HPACK");
         }
         let head = builder.build().map(Arc::new);
-        if let (Ok(head), true) = (&head, version == self.decoder.version) {
+        let kept = version == self.decoder.version && block.len() <= MAX_KEPT;
+        if let (Ok(head), true) = (&head, kept) {
             self.last_head = Some((block.to_vec(), version, Arc::clone(head)));
         }
         Ok(head)
@@ -434,6 +444,7 @@ impl Connection {
         if !rest.is_empty() {
             return fatal(Code::FrameSize, "half a setting");
         }
+        let mut window = None;
         for &[a, b, c, d, e, f] in settings {
             let value = u32::from_be_bytes([c, d, e, f]);
             match u16::from_be_bytes([a, b]) {
@@ -441,14 +452,7 @@ impl Connection {
                     if i64::from(value) > MAX_WINDOW {
                         return fatal(Code::FlowControl, "a window too large");
                     }
-                    let more = i64::from(value) - self.peer_window;
-                    self.peer_window = i64::from(value);
-                    for stream in &mut self.streams {
-                        stream.send_window += more;
-                        if stream.send_window > MAX_WINDOW {
-                            return fatal(Code::FlowControl, "a window too large");
-                        }
-                    }
+                    window = Some(i64::from(value));
                 }
                 setting::MAX_FRAME_SIZE => {
                     if !(DEFAULT_FRAME..1 << 24).contains(&(value as usize)) {
@@ -459,8 +463,29 @@ impl Connection {
                 _ => {}
             }
         }
+        if let Some(window) = window {
+            self.set_peer_window(window)?;
+        }
         frame::put_head(&mut self.out, 0, kind::SETTINGS, flag::ACK, 0);
-        self.send_rests();
+        Ok(())
+    }
+
+    /// What the client lets each stream send from the start; the difference is for those that have begun (section 6.9.2).
+    fn set_peer_window(&mut self, window: i64) -> Result<(), Fatal> {
+        let more = window - self.peer_window;
+        self.peer_window = window;
+        if more == 0 {
+            return Ok(());
+        }
+        for stream in &mut self.streams {
+            stream.send_window += more;
+            if stream.send_window > MAX_WINDOW {
+                return fatal(Code::FlowControl, "a window too large");
+            }
+        }
+        if more > 0 {
+            self.send_rests();
+        }
         Ok(())
     }
 
@@ -468,18 +493,24 @@ impl Connection {
         if id > self.last_stream {
             return protocol("a window for a stream that has not begun");
         }
-        let stream = self.find(id).and_then(|at| self.streams.get_mut(at));
-        let window = match stream {
+        let at = self.find(id);
+        let window = match at {
             _ if id == 0 => &mut self.send_window,
-            Some(stream) => &mut stream.send_window,
+            Some(at) => &mut self.streams[at].send_window,
             None => return Ok(()),
         };
+        let before = *window;
         *window += i64::from(bytes);
         let (code, why) = match *window {
             _ if bytes == 0 => (Code::Protocol, "leave to send nothing"),
             window if window > MAX_WINDOW => (Code::FlowControl, "a window too large"),
             _ => {
-                self.send_rests();
+                // Only what waited for this very leave goes on: looking through all for each byte granted would be dear.
+                match at {
+                    Some(at) => self.send_rest(at),
+                    None if before <= 0 => self.send_rests(),
+                    None => {}
+                }
                 return Ok(());
             }
         };
@@ -540,7 +571,9 @@ impl HeadBuilder {
     fn build(self) -> Result<Head, HeadError> {
         match (self.method, self.path) {
             _ if self.size > MAX_HEADERS => Err(HeadError::TooLarge),
-            (Some(method), Some(path)) if !self.malformed => Ok(Head { method, path, headers: self.headers }),
+            (Some(method), Some(path)) if !self.malformed => {
+                Ok(Head { method, path, headers: self.headers, size: self.size })
+            }
             _ => Err(HeadError::Malformed),
         }
     }

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 
 use super::Answer;
-use super::connection::{Connection, State};
+use super::connection::{Connection, State, Stream};
 use super::frame::{self, Code, flag, kind};
 use super::hpack;
 
@@ -65,17 +65,28 @@ impl Connection {
         }
     }
 
-    /// Goes on with all answers that wait for leave.
+    /// Goes on with all answers that wait for leave, the oldest first, while the connection has some.
     pub(super) fn send_rests(&mut self) {
-        let waiting = |state: &State| matches!(state, State::Sending(_));
-        let ids: Vec<u32> =
-            self.streams.iter().filter(|stream| waiting(&stream.state)).map(|stream| stream.id).collect();
-        for id in ids {
-            let Some(at) = self.find(id) else { continue };
-            let state = std::mem::replace(&mut self.streams[at].state, State::Answering);
-            if let State::Sending(rest) = state {
-                self.send(id, rest);
-            }
+        let goes_on = |stream: &Stream| matches!(stream.state, State::Sending(_)) && stream.send_window > 0;
+        let mut from = 0;
+        while self.send_window > 0
+            && let Some(ahead) = self.streams[from..].iter().position(goes_on)
+        {
+            let (at, before) = (from + ahead, self.streams.len());
+            self.send_rest(at);
+            // One that is done has made place for the next.
+            from = at + usize::from(self.streams.len() == before);
+        }
+    }
+
+    /// Goes on with an answer if it waits for leave.
+    pub(super) fn send_rest(&mut self, at: usize) {
+        let stream = &mut self.streams[at];
+        if matches!(stream.state, State::Sending(_))
+            && let State::Sending(rest) = std::mem::replace(&mut stream.state, State::Answering)
+        {
+            let id = stream.id;
+            self.send(id, rest);
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::ReadBuf;
@@ -21,6 +22,8 @@ const READ: usize = 128 << 10;
 const WRITE: usize = 64 << 10;
 /// What a connection that has nothing to write keeps for the next time.
 const KEPT: usize = 4 << 10;
+/// How long a connection may keep its thread before the others there have their turn.
+const TURN: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// What is read goes on at once: one buffer serves all connections of a thread.
@@ -43,6 +46,7 @@ pub async fn serve_calls(
         stream,
         connection,
         pending: FuturesUnordered::new(),
+        unread: Vec::new(),
         written: 0,
         watch,
         options: &options,
@@ -61,10 +65,9 @@ pub async fn serve_calls(
             if let Poll::Ready(end) = serving.poll(context) {
                 return Poll::Ready(end);
             }
-            if let Some(stalls) = serving.connection.stalls_at()
-                && stalls < timer.deadline()
-            {
-                timer.as_mut().reset(stalls);
+            let sooner = serving.connection.stalls_at().into_iter().chain(serving.watch.closes_at()).min();
+            if let Some(sooner) = sooner.filter(|sooner| *sooner < timer.deadline()) {
+                timer.as_mut().reset(sooner);
             }
             ready!(timer.as_mut().poll(context));
             if serving.look() == Verdict::Close {
@@ -88,6 +91,8 @@ struct Serving<'a> {
     connection: Connection,
     /// Answers that are awaited.
     pending: FuturesUnordered<Pending>,
+    /// What was read and has to wait: for answers to be written, or for the next turn.
+    unread: Vec<u8>,
     /// How much of the connection's output is written.
     written: usize,
     watch: Watch<'a>,
@@ -95,34 +100,54 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    /// Reads, answers and writes until all of it has to wait.
+    /// Reads, answers and writes until all of it has to wait, or the others on the thread have waited long enough.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let turn = Instant::now() + TURN;
         loop {
             while let Poll::Ready(Some((id, answer))) = self.pending.poll_next_unpin(context) {
                 self.connection.respond(id, answer);
+                if Instant::now() >= turn {
+                    context.waker().wake_by_ref();
+                    break;
+                }
             }
-            let read = if self.connection.is_over()
-                || self.connection.out.len() - self.written > self.options.write_buffer.unwrap_or(WRITE)
-            {
-                Poll::Pending
-            } else {
-                self.poll_receive(context)?
-            };
+            let waits = self.connection.is_over() || self.is_backed_up();
+            let read = if waits { Poll::Pending } else { self.poll_receive(turn, context)? };
             let written = self.poll_write(context)?;
-            if self.connection.is_over() && written.is_ready() {
+            if self.connection.is_over() {
                 // What cannot be said to a client that does not listen is not said.
+                self.watch.close_soon();
+                ready!(written);
                 return Pin::new(&mut *self.stream).poll_shutdown(context).map(|_| Ok(()));
             }
             match read {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) if Instant::now() >= turn => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(_) => {}
+                // Nothing was asked of the socket that would wake this task.
+                Poll::Pending if waits && written.is_ready() => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
-    /// Reads once and takes in what has come; how many bytes there were.
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> std::io::Result<Poll<usize>> {
+    /// Whether as many answers wait to be written as may.
+    fn is_backed_up(&self) -> bool {
+        self.connection.out.len() - self.written > self.options.write_buffer.unwrap_or(WRITE)
+    }
+
+    /// Takes in what waited, or reads once and takes in what has come; how many bytes there were.
+    fn poll_receive(&mut self, turn: Instant, context: &mut Context<'_>) -> std::io::Result<Poll<usize>> {
+        if !self.unread.is_empty() {
+            let mut unread = std::mem::take(&mut self.unread);
+            let taken = self.receive(&unread, turn, context);
+            unread.drain(..taken);
+            self.unread = unread;
+            return Ok(Poll::Ready(taken));
+        }
         let size = self.options.read_buffer.unwrap_or(READ);
         let mut buffer = BUFFER.take();
         if buffer.len() < size {
@@ -131,7 +156,11 @@ impl Serving<'_> {
         let mut read = ReadBuf::new(&mut buffer[..size]);
         let polled = Pin::new(&mut *self.stream).poll_read(context, &mut read);
         if matches!(polled, Poll::Ready(Ok(()))) {
-            self.receive(read.filled(), context);
+            self.connection.heard(Instant::now());
+            let taken = self.receive(read.filled(), turn, context);
+            if taken < read.filled().len() {
+                self.unread = read.filled()[taken..].to_vec();
+            }
         }
         let length = read.filled().len();
         BUFFER.set(buffer);
@@ -141,11 +170,12 @@ impl Serving<'_> {
         }
     }
 
-    fn receive(&mut self, mut bytes: &[u8], context: &mut Context<'_>) {
-        self.connection.heard(Instant::now());
+    /// Takes in what has come as far as its answers have room and its turn lasts; how many bytes that were.
+    fn receive(&mut self, bytes: &[u8], turn: Instant, context: &mut Context<'_>) -> usize {
+        let mut rest = bytes;
         loop {
-            match self.connection.receive(&mut bytes) {
-                Ok(None) => return,
+            match self.connection.receive(&mut rest) {
+                Ok(None) => {}
                 Ok(Some(complete)) => {
                     let (id, mut answer) = (complete.stream, complete.call.answer());
                     // Most answers are there at once.
@@ -159,8 +189,11 @@ impl Serving<'_> {
                 Err(fatal) => {
                     tracing::debug!(peer = %self.connection.peer, why = fatal.1, "a connection is ended");
                     self.connection.fail(fatal);
-                    return;
+                    return bytes.len();
                 }
+            }
+            if rest.is_empty() || self.is_backed_up() || Instant::now() >= turn {
+                return bytes.len() - rest.len();
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Connections over pipes in memory, with the clock paused, and the state alone.
 
+mod floods;
 mod flow;
 mod hpack;
 mod pieces;
@@ -24,17 +25,23 @@ use crate::server::{ReplyBody, ServerOptions};
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
-/// Answers a body with itself, after as many seconds as the path says; `/refuse` without reading it.
+/// Answers a body with itself, after as many seconds as the path says; `/work` takes two milliseconds of the thread's
+/// time; `/refuse` is answered without reading it.
 #[derive(Default)]
 pub(super) struct Echo {
     /// Calls that are being read.
     reading: AtomicUsize,
+    /// Calls that were refused.
+    refused: AtomicUsize,
+    /// The paths of calls in the order of their answers.
+    answered: Mutex<Vec<String>>,
     /// What was said of those that broke.
     broken: Mutex<Vec<String>>,
 }
 
 pub(super) struct EchoCall {
     echo: Arc<Echo>,
+    path: String,
     seconds: u64,
     body: Vec<u8>,
 }
@@ -46,11 +53,12 @@ fn plain(status: u16, text: impl Into<Bytes>) -> Answer {
 impl Calls for Echo {
     fn begin(self: Arc<Self>, head: Arc<Head>, _: SocketAddr) -> Result<Box<dyn Call>, Answer> {
         if head.path == "/refuse" {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(plain(404, "not here"));
         }
         let seconds = head.path.trim_start_matches('/').parse().unwrap_or(0);
         self.reading.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(EchoCall { echo: self, seconds, body: Vec::new() }))
+        Ok(Box::new(EchoCall { echo: self, path: head.path.clone(), seconds, body: Vec::new() }))
     }
 
     fn not_http2(&self) -> &'static str {
@@ -75,6 +83,10 @@ impl Call for EchoCall {
             if self.seconds > 0 {
                 tokio::time::sleep(Duration::from_secs(self.seconds)).await;
             }
+            if self.path.starts_with("/work") {
+                tokio::time::advance(Duration::from_millis(2)).await;
+            }
+            self.echo.answered.lock().unwrap().push(self.path.clone());
             Answer::Message(std::mem::take(&mut self.body).into())
         })
     }

@@ -82,6 +82,16 @@ impl<'a> Watch<'a> {
         self.close_by = Some(self.close_by.map_or(deadline, |known| known.min(deadline)));
     }
 
+    /// Closes the connection soon, whatever is under way.
+    pub(crate) fn close_soon(&mut self) {
+        self.close_within(CLOSE_GRACE);
+    }
+
+    /// When the connection is closed, whatever happens meanwhile.
+    pub(crate) fn closes_at(&self) -> Option<Instant> {
+        self.close_by
+    }
+
     /// When something can be due at the earliest, given that anything may happen on the connection meanwhile.
     pub(crate) fn next_look(&self, signs: Signs) -> Instant {
         let now = Instant::now();

@@ -129,3 +129,30 @@ async fn a_client_that_never_reads_is_not_read() {
     };
     tokio::time::timeout(Duration::from_secs(1), sending).await.unwrap_err();
 }
+
+/// One that reads later gets all its answers: the server goes on reading once what waited is written.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_late_is_served_on() {
+    let mut connection = connect(ServerOptions { write_buffer: Some(1000), ..ServerOptions::default() });
+    let count = 20_000;
+    let mut bytes = hello(&[]);
+    for number in 0..count {
+        bytes.extend(frame(kind::PING, 0, 0, &u64::to_be_bytes(number)));
+    }
+    let (mut reads, mut writes) = tokio::io::split(&mut connection.client);
+    let writing = async { writes.write_all(&bytes).await.unwrap() };
+    let reading = async {
+        let mut acknowledged = 0;
+        let mut said = Vec::new();
+        while acknowledged < count as usize {
+            // Reading in bits: the server finds room for all that waits, and then has nothing left to wait for.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut some = [0; 48 << 10];
+            let length = reads.read(&mut some).await.unwrap();
+            said.extend_from_slice(&some[..length]);
+            let whole = said.len() / 17 * 17;
+            acknowledged = whole / 17;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(writing, reading) }).await.unwrap();
+}

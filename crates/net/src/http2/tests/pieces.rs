@@ -13,7 +13,8 @@ fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<u32>) {
     for mut piece in pieces {
         loop {
             match state.receive(&mut piece) {
-                Ok(None) => break,
+                Ok(None) if piece.is_empty() => break,
+                Ok(None) => {}
                 Ok(Some(complete)) => {
                     let answer = runtime.block_on(complete.call.answer());
                     state.respond(complete.stream, answer);
