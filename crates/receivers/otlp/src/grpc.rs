@@ -22,6 +22,12 @@ const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 const PREFIX: usize = 5;
 const NOT_GRPC: &str = "this port speaks gRPC; OTLP/HTTP has a port of its own";
 const ENCODINGS: &str = "identity,gzip,zstd,deflate";
+/// Heads larger than clients' usual ones are counted with their bodies: a few bytes can stand for a long head (HPACK),
+/// and it is held until its body has come. In memory a header takes up to four times its text.
+const USUAL_HEAD: usize = 1 << 10;
+const HEAD_WEIGHT: usize = 4;
+/// How much of what a client sent is repeated to it.
+const MAX_QUOTED: usize = 100;
 
 /// Answers gRPC requests.
 pub(crate) struct GrpcHandler {
@@ -43,7 +49,11 @@ impl Calls for GrpcHandler {
         }
         match encoding(&head.headers) {
             Ok(encoding) => {
-                let body = Body::new(self.budget.share());
+                let mut share = self.budget.share();
+                if head.size > USUAL_HEAD && !share.try_grow(head.size * HEAD_WEIGHT) {
+                    return Err(self.failed(Failure::no_room(), peer));
+                }
+                let body = Body::new(share);
                 Ok(Box::new(GrpcCall { handler: self, head, peer, encoding, body }))
             }
             Err(failure) => Err(self.failed(failure, peer)),
@@ -152,6 +162,8 @@ fn encoding(headers: &HeaderMap) -> Result<Compression, Failure> {
     let Some(name) = headers.get("grpc-encoding") else { return Ok(Compression::Identity) };
     let known = name.to_str().ok().and_then(|name| name.parse().ok());
     known.filter(|encoding| *encoding != Compression::Zlib).ok_or_else(|| {
+        let name = String::from_utf8_lossy(name.as_bytes());
+        let name = quoted(&name);
         Failure::Unsupported(format!("the grpc-encoding {name:?} is not supported: use one of {ENCODINGS}"))
     })
 }
@@ -170,8 +182,13 @@ fn unimplemented(path: &str) -> String {
     let known = [("metrics", "MetricsService"), ("logs", "LogsService"), ("profiles", "ProfilesService")];
     match known.iter().find(|(_, service)| path.contains(service)) {
         Some((signal, _)) => format!("this receiver takes traces only: export {signal} elsewhere"),
-        None => format!("no method {path}: this receiver serves {EXPORT}"),
+        None => format!("no method {}: this receiver serves {EXPORT}", quoted(path)),
     }
+}
+
+/// The beginning of a text.
+fn quoted(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_QUOTED)]
 }
 
 fn success(rejected: Option<&Rejected>) -> Answer {

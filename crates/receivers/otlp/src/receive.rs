@@ -15,6 +15,8 @@ use crate::budget::{ByteBudget, Share};
 
 /// Room made for a body when its first bytes come, if it announces as much: most requests fit at once.
 const FIRST_ROOM: usize = 256 << 10;
+/// Fewer first bytes than this get no such room: even what is never written to takes a page, and nobody counts it.
+const FEW: usize = 4 << 10;
 
 /// The most bytes that are decompressed or decoded in line with the sockets' work: a millisecond or so.
 const LIGHT: usize = 1 << 20;
@@ -75,7 +77,7 @@ impl Body {
             let announced = total(first)?.unwrap_or(usize::MAX);
             // Twice what has come, so that what is announced and never sent takes no address space either: a
             // thousand such requests would be gigabytes of it.
-            let room = sum.saturating_mul(2).max(FIRST_ROOM);
+            let room = sum.saturating_mul(2).max(if sum < FEW { 0 } else { FIRST_ROOM });
             read.reserve_exact(room.min(announced).clamp(sum, limit) - read.len());
         }
         read.extend_from_slice(data);

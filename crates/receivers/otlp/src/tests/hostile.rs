@@ -260,3 +260,60 @@ async fn a_body_that_stops_coming_is_given_up() {
     assert_eq!(stalled(None).await, (34, "HTTP/1.1 408".to_owned()));
     assert_eq!(stalled(Some(Duration::from_secs(7))).await, (7, "HTTP/1.1 408".to_owned()));
 }
+
+/// Heads that a few bytes stand for (HPACK) are held with their calls: they count, and are refused beyond the budget.
+#[tokio::test]
+async fn large_heads_count_as_bodies_do() {
+    let sink = Arc::new(Sink::default());
+    let yaml = "{max_in_flight_bytes: 5MiB, protocols: {grpc: {endpoint: '127.0.0.1:0'}}}";
+    let running = start(yaml, sink).await;
+    let long = [&headers()[..], &[0x40, 1, b'a', 0x7f, 0x80 | 33, 30], &[b'x'; 4000]].concat();
+    let mut bytes = [PREFACE, &frame(4, 0, 0, &[]), &frame(1, 4, 1, &long)].concat();
+    let again = [&headers()[..], &[0x80 | 62; 3]].concat();
+    for call in 1..200 {
+        bytes.extend(frame(1, 4, call * 2 + 1, &again));
+    }
+    let mut stream = TcpStream::connect(running.grpc_addr()).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let refused = |reason| running.metric("forebay_receiver_bad_requests", &[("reason", reason)]);
+    let mut reply = Vec::new();
+    while !ends_stream(&reply, 399) {
+        assert_ne!(stream.read_buf(&mut reply).await.unwrap(), 0);
+    }
+    let held = running.metric("forebay_receiver_in_flight_bytes", &[]);
+    assert!(held > 4e6, "{held}, {}", refused("malformed"));
+    drop(stream);
+    while running.metric("forebay_receiver_in_flight_bytes", &[]) > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    running.stop().await;
+}
+
+/// What a client sent is not repeated to it at any length.
+#[tokio::test]
+async fn long_names_are_quoted_in_part() {
+    let (running, _) = both().await;
+    let path = format!("/{}", "\u{20ac}".repeat(1000));
+    let length = path.len() - 0x7f;
+    let block = [&[0x83, 0x86, 0x04, 0x7f, 0x80 | length as u8, (length >> 7) as u8][..], path.as_bytes()];
+    let block = [&block.concat()[..], b"\x0f\x10\x10application/grpc"].concat();
+    let bytes = [PREFACE, &frame(4, 0, 0, &[]), &frame(1, 5, 1, &block)].concat();
+    let mut stream = TcpStream::connect(running.grpc_addr()).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let mut reply = Vec::new();
+    while !ends_stream(&reply, 1) {
+        assert_ne!(stream.read_buf(&mut reply).await.unwrap(), 0);
+    }
+    let said = String::from_utf8_lossy(&reply);
+    assert!(said.contains("/%E2%82%AC%E2%82%AC") && reply.len() < 700, "{said}");
+    running.stop().await;
+}
+
+#[test]
+fn the_first_bytes_of_a_body_make_little_room() {
+    let mut body = crate::receive::Body::new(ByteBudget::new(1 << 20).share());
+    body.add(b"x", 4 << 20, |_| Ok(Some(4 << 20))).unwrap();
+    assert!(body.bytes.capacity() < 100);
+    body.add(&[0; 5000], 4 << 20, |_| Ok(Some(4 << 20))).unwrap();
+    assert_eq!(body.bytes.capacity(), 256 << 10);
+}
