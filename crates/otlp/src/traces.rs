@@ -11,7 +11,7 @@ mod value;
 
 pub use filter::{retain_spans, without_invalid_spans};
 pub use groups::{ResourceSpansView, ResourceView, ScopeSpansView, ScopeView, TracesView};
-pub use span::{EventView, LinkView, SpanField, SpanFields, SpanView, StatusView};
+pub use span::{EventView, LinkView, SpanField, SpanFields, SpanHead, SpanView, StatusView};
 pub use validate::{IdError, InvalidSpans, RequestStats, check_ids, validate};
 pub use value::{AnyValueView, ArrayView, KeyValueView, KvListView};
 

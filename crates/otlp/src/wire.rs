@@ -145,6 +145,15 @@ impl<'a> Cursor<'a> {
         Some(id)
     }
 
+    /// Steps over the length-delimited field with the one-byte key `key` if it is next, and returns its bytes.
+    #[inline]
+    pub(crate) fn step_over_bytes(&mut self, key: u32) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let bytes = if ahead.step_over(key) { ahead.bytes().ok()? } else { return None };
+        *self = ahead;
+        Some(bytes)
+    }
+
     /// Steps over a length and as many bytes if it is quick to see that they are ASCII.
     #[inline]
     pub(crate) fn step_over_ascii(&mut self) -> bool {

@@ -157,13 +157,13 @@ impl Contexts {
             self.scope_index.insert_unique(hash, at, |&at| scopes[at as usize].hash);
             at
         };
-        self.retain_scope(at);
+        self.retain_scope(at, 1);
         at
     }
 
-    /// One more reference to a held scope.
-    pub(crate) fn retain_scope(&mut self, scope: u32) {
-        self.scopes[scope as usize].references += 1;
+    /// More references to a held scope.
+    pub(crate) fn retain_scope(&mut self, scope: u32, count: u32) {
+        self.scopes[scope as usize].references += count;
     }
 
     pub(crate) fn release_scope(&mut self, at: u32) {

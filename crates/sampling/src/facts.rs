@@ -36,6 +36,12 @@ impl Facts {
         Self { shares, ..Self::default() }
     }
 
+    /// Forgets what spans said.
+    pub(crate) fn clear(&mut self) {
+        self.matched.clear();
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Earliest start to latest end in nanoseconds; none when no span had a start time.
     pub(crate) fn duration_nanos(&self) -> Option<i64> {
         let nanos = || match self.end.checked_sub(self.start) {
@@ -57,6 +63,7 @@ impl Facts {
     }
 
     /// Takes in a span's times; a span without a start time says nothing about the duration.
+    #[inline]
     pub(crate) fn add_times(&mut self, start: u64, end: u64) -> bool {
         if start == 0 {
             return false;

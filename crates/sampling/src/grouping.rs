@@ -6,13 +6,17 @@ use crate::index::Index;
 const NONE: u32 = u32::MAX;
 
 /// How many entries' memory one scope leaves to the next.
-const MOST_KEPT: usize = 16 << 10;
+const MOST_KEPT: usize = 8 << 10;
 
-/// A span: where it lies in the scope's bytes, and the next one of its trace.
+/// A table up to this size is emptied and used as it is: most scopes then never let it grow.
+const REUSED: usize = 512;
+
+/// A span: where its field lies in the scope's bytes, how much of that is key and length, and the next span of its trace.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     start: u32,
     len: u32,
+    head: u32,
     next: u32,
 }
 
@@ -23,6 +27,29 @@ pub(crate) struct TraceSpans {
     pub(crate) hash: u64,
     first: u32,
     last: u32,
+    /// How many spans, their bytes, and their fields' bytes.
+    pub(crate) spans: u32,
+    pub(crate) bytes: u32,
+    pub(crate) fields: u32,
+}
+
+impl TraceSpans {
+    fn add(&mut self, span: u32, field: u32, len: u32, found: &mut [Found]) {
+        if let Some(before) = found.get_mut(self.last as usize) {
+            before.next = span;
+        }
+        self.last = span;
+        self.spans += 1;
+        self.bytes += len;
+        self.fields += field;
+    }
+}
+
+impl Found {
+    fn field(self, scope: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        scope.get(start..start + self.len as usize).unwrap_or_default()
+    }
 }
 
 /// Memory for one scope after the other.
@@ -38,7 +65,11 @@ impl Grouping {
     pub(crate) fn clear(&mut self) {
         self.found.clear();
         self.traces.clear();
-        self.table.clear();
+        if self.table.len() <= REUSED {
+            self.table.fill(NONE);
+        } else {
+            self.table.clear();
+        }
         // One huge request must not leave its memory to all that come after it.
         self.found.shrink_to(MOST_KEPT);
         self.traces.shrink_to(MOST_KEPT);
@@ -61,44 +92,51 @@ impl Grouping {
         self.traces.get(number).copied()
     }
 
-    /// Where the spans of a trace lie, in order.
-    pub(crate) fn spans(&self, trace: TraceSpans) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let mut next = trace.first;
-        std::iter::from_fn(move || {
-            let found = self.found.get(next as usize)?;
-            next = found.next;
-            let start = found.start as usize;
-            Some(start..start + found.len as usize)
+    /// The spans of a trace in order, each as the field of `scope` that it is.
+    pub(crate) fn fields<'a>(
+        &'a self,
+        trace: TraceSpans,
+        scope: &'a [u8],
+    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.found(trace).map(|found| found.field(scope))
+    }
+
+    /// The spans of a trace in order.
+    pub(crate) fn spans<'a>(
+        &'a self,
+        trace: TraceSpans,
+        scope: &'a [u8],
+    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.found(trace).map(|found| found.field(scope).get(found.head as usize..).unwrap_or_default())
+    }
+
+    fn found(&self, trace: TraceSpans) -> impl Iterator<Item = Found> + Clone {
+        std::iter::successors(self.found.get(trace.first as usize).copied(), |found| {
+            self.found.get(found.next as usize).copied()
         })
     }
 
-    /// Adds a span of `len` bytes at `start`.
+    /// Adds a span of `len` bytes that ends a field of `field` bytes at `start`.
     #[inline]
-    pub(crate) fn add(&mut self, id: [u8; 16], start: usize, len: usize, index: &Index) {
+    pub(crate) fn add(&mut self, id: [u8; 16], start: usize, field: usize, len: usize, index: &Index) {
         let span = self.found.len() as u32;
-        self.found.push(Found { start: start as u32, len: len as u32, next: NONE });
+        let (start, field, len) = (start as u32, field as u32, len as u32);
+        self.found.push(Found { start, len: field, head: field - len, next: NONE });
         // Neighbours are often of one trace.
         if let Some(trace) = self.traces.last_mut().filter(|trace| trace.id == id) {
-            if let Some(before) = self.found.get_mut(trace.last as usize) {
-                before.next = span;
-            }
-            trace.last = span;
+            trace.add(span, field, len, &mut self.found);
             return;
         }
         let hash = index.hash(&id);
         let place = self.place(hash, &id);
         match self.table.get(place).and_then(|&number| self.traces.get_mut(number as usize)) {
-            Some(trace) => {
-                if let Some(before) = self.found.get_mut(trace.last as usize) {
-                    before.next = span;
-                }
-                trace.last = span;
-            }
+            Some(trace) => trace.add(span, field, len, &mut self.found),
             None => {
                 if let Some(slot) = self.table.get_mut(place) {
                     *slot = self.traces.len() as u32;
                 }
-                self.traces.push(TraceSpans { id, hash, first: span, last: span });
+                let (first, last) = (span, span);
+                self.traces.push(TraceSpans { id, hash, first, last, spans: 1, bytes: len, fields: field });
             }
         }
     }
@@ -136,7 +174,7 @@ mod tests {
         let mut spans = Grouping::default();
         let index = Index::new(1);
         for number in 0..200_000_u128 {
-            spans.add((number / 2).to_be_bytes(), 0, 0, &index);
+            spans.add((number / 2).to_be_bytes(), 0, 0, 0, &index);
         }
         assert_eq!(spans.traces(), 100_000);
         assert!(spans.memory() > 4 << 20);

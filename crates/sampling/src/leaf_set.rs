@@ -36,27 +36,36 @@ impl LeafSet {
     }
 
     /// Adds all of `other`; true when that changed anything.
+    #[inline]
     pub(crate) fn union(&mut self, other: &Self) -> bool {
         let before = self.low;
         self.low |= other.low;
-        let mut changed = self.low != before;
-        if let Some(theirs) = &other.high {
-            for (word_index, &word) in theirs.iter().enumerate() {
-                let mut rest = word;
-                while rest != 0 {
-                    let leaf = (word_index + 1) * 64 + rest.trailing_zeros() as usize;
-                    if !self.contains(leaf) {
-                        self.insert(leaf);
-                        changed = true;
-                    }
-                    rest &= rest - 1;
+        let changed = self.low != before;
+        match &other.high {
+            Some(theirs) => self.union_high(theirs) || changed,
+            None => changed,
+        }
+    }
+
+    #[inline(never)]
+    fn union_high(&mut self, theirs: &[u64]) -> bool {
+        let mut changed = false;
+        for (word_index, &word) in theirs.iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                let leaf = (word_index + 1) * 64 + rest.trailing_zeros() as usize;
+                if !self.contains(leaf) {
+                    self.insert(leaf);
+                    changed = true;
                 }
+                rest &= rest - 1;
             }
         }
         changed
     }
 
     /// Empties the set and keeps its memory.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.low = 0;
         if let Some(high) = &mut self.high {

@@ -16,6 +16,7 @@ mod evidence;
 mod explain;
 mod facts;
 mod grouping;
+mod hold;
 mod index;
 mod ingest;
 mod leaf_set;

@@ -238,7 +238,7 @@ pub(crate) struct Predicates {
     /// Key numbers by the key's length; the last bucket holds all longer ones.
     by_len: Vec<Vec<usize>>,
     /// The buckets that hold any: nearly every attribute ends its look-up here.
-    lens: u64,
+    pub(crate) lens: u64,
     /// What a span of status code n matches.
     by_status: [LeafSet; 3],
     /// What a span with the sampled flag matches.
@@ -251,7 +251,8 @@ pub(crate) struct Predicates {
     cache_sizes: Vec<usize>,
 }
 
-const LEN_BUCKETS: usize = 64;
+/// By length, and one for all longer ones: as many as `SpanFields::skip_others` tells apart.
+pub(crate) const LEN_BUCKETS: usize = 64;
 
 impl Predicates {
     pub(crate) fn attribute(&mut self, key: &str, mut test: AttributeTest) -> usize {
@@ -342,6 +343,7 @@ impl Predicates {
     }
 
     /// Adds to `matched` the predicates that a span's status code satisfies.
+    #[inline]
     pub(crate) fn eval_status(&self, code: i64, matched: &mut LeafSet) {
         if let Some(set) = usize::try_from(code).ok().and_then(|code| self.by_status.get(code)) {
             matched.union(set);
@@ -349,6 +351,7 @@ impl Predicates {
     }
 
     /// Adds to `matched` the predicates that a span's flags and trace state satisfy.
+    #[inline]
     pub(crate) fn eval_context(&self, flags: u32, trace_state: &str, matched: &mut LeafSet) {
         if is_sampled(flags) {
             matched.union(&self.by_sampled_flag);
@@ -356,6 +359,11 @@ impl Predicates {
         if self.trace_states.is_empty() || trace_state.is_empty() {
             return;
         }
+        self.eval_trace_state(trace_state, matched);
+    }
+
+    #[inline(never)]
+    fn eval_trace_state(&self, trace_state: &str, matched: &mut LeafSet) {
         let Some(members) = trace_state::parse(trace_state) else { return };
         for &leaf in &self.trace_states {
             if let Some(Predicate::TraceState(test)) = self.leaves.get(leaf)

@@ -33,11 +33,8 @@ pub(crate) const HEADER: usize = 8;
 /// A record that has reached this ends, so what is sent on can be cut at records.
 const RECORD_TARGET: usize = 64 << 10;
 
-/// Key and length of a span take at most this much: the length of a span fits 32 bits.
-const FRAME: usize = 6;
-
-/// The key of `ScopeSpans.spans`: field 2, length-delimited.
-pub(crate) const SPANS_KEY: u8 = 2 << 3 | 2;
+/// A run of at most so many bytes is not cut to fill what is left of a segment.
+const UNCUT: usize = 2 << 10;
 
 #[derive(Debug, Default)]
 struct Segment {
@@ -102,12 +99,54 @@ impl Segments {
         self.in_use.saturating_sub(self.live + self.room())
     }
 
-    /// Starts a record with its first span.
-    pub(crate) fn begin(&mut self, previous: RecordAt, scope: u32, span: &[u8]) -> RecordAt {
-        self.make_room(HEADER + FRAME + span.len());
-        let data = &mut self.segments[self.current].data;
-        let entry =
-            Entry { segment: self.current as u32, offset: data.len() as u32, len: 0, previous, scope };
+    /// Adds the spans of a run, each as `ScopeSpans.spans` encodes it and `len` bytes in all: nearly always as one record.
+    /// The number of the last record, and how many there are.
+    pub(crate) fn append<'s>(
+        &mut self,
+        mut previous: RecordAt,
+        scope: u32,
+        mut spans: impl Iterator<Item = &'s [u8]> + Clone,
+        len: usize,
+    ) -> (RecordAt, u32) {
+        let (mut left, mut records) = (len, 0);
+        while left > 0 {
+            let (count, len) = if left <= UNCUT { (usize::MAX, left) } else { self.fitting(spans.clone()) };
+            if count == 0 {
+                break;
+            }
+            previous = self.begin(previous, scope, len);
+            let data = &mut self.segments[self.current].data;
+            for span in spans.by_ref().take(count) {
+                data.extend_from_slice(span);
+            }
+            left = left.saturating_sub(len);
+            records += 1;
+        }
+        (previous, records)
+    }
+
+    /// How many of the spans make the next record, and their bytes: what the segment has room for, or else a new one.
+    fn fitting<'s>(&self, spans: impl Iterator<Item = &'s [u8]>) -> (usize, usize) {
+        let mut room = self.room().saturating_sub(HEADER);
+        let (mut count, mut len) = (0, 0);
+        for span in spans {
+            if count == 0 && span.len() > room {
+                room = self.segment_bytes.saturating_sub(HEADER);
+            }
+            if count > 0 && len + span.len() > room.min(RECORD_TARGET) {
+                break;
+            }
+            (count, len) = (count + 1, len + span.len());
+        }
+        (count, len)
+    }
+
+    /// Starts a record whose `len` bytes follow.
+    fn begin(&mut self, previous: RecordAt, scope: u32, len: usize) -> RecordAt {
+        self.make_room(HEADER + len);
+        let segment = &mut self.segments[self.current];
+        let (offset, len) = (segment.data.len() as u32, len as u32);
+        let entry = Entry { segment: self.current as u32, offset, len, previous, scope };
         let at = match self.table.get_mut(self.free_entry.0 as usize) {
             Some(slot) => {
                 let at = self.free_entry;
@@ -122,37 +161,11 @@ impl Segments {
             }
         };
         self.records += 1;
-        data.extend_from_slice(&at.0.to_le_bytes());
-        data.extend_from_slice(&[0; 4]);
-        put_span(data, span);
+        segment.live += HEADER + len as usize;
+        self.live += HEADER + len as usize;
+        let header = u64::from(at.0) | u64::from(len) << 32;
+        segment.data.extend_from_slice(&header.to_le_bytes());
         at
-    }
-
-    /// Adds a span to the record begun last; false when it is full and another has to be begun.
-    pub(crate) fn extend(&mut self, at: RecordAt, span: &[u8]) -> bool {
-        let entry = &self.table[at.0 as usize];
-        if entry.segment as usize != self.current {
-            return false;
-        }
-        let offset = entry.offset as usize;
-        let room = self.room();
-        let data = &mut self.segments[self.current].data;
-        let fits = data.len() - offset + span.len() <= RECORD_TARGET && room >= FRAME + span.len();
-        if fits {
-            put_span(data, span);
-        }
-        fits
-    }
-
-    /// Notes the record's length: to be done before anything else is begun or released.
-    pub(crate) fn end(&mut self, at: RecordAt) {
-        let entry = &mut self.table[at.0 as usize];
-        let segment = &mut self.segments[entry.segment as usize];
-        let offset = entry.offset as usize;
-        entry.len = (segment.data.len() - offset - HEADER) as u32;
-        segment.data[offset + 4..offset + HEADER].copy_from_slice(&entry.len.to_le_bytes());
-        segment.live += HEADER + entry.len as usize;
-        self.live += HEADER + entry.len as usize;
     }
 
     /// The record of the same trace that came before; [`RecordAt::NONE`] for the first.
@@ -282,16 +295,12 @@ pub(crate) fn grow_by_an_eighth<T>(items: &mut Vec<T>) {
     }
 }
 
-fn put_span(out: &mut Vec<u8>, span: &[u8]) {
-    out.push(SPANS_KEY);
-    crate::emit::put_varint(out, span.len());
-    out.extend_from_slice(span);
-}
-
 /// The spans of a record one by one.
 pub(crate) fn spans(mut encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
-        let (_, mut rest) = encoded.split_first()?;
+        // The key, which may be longer than it has to be.
+        let key = encoded.iter().position(|&byte| byte < 0x80)?;
+        let mut rest = encoded.get(key + 1..)?;
         let (mut len, mut shift) = (0_usize, 0);
         loop {
             let (&byte, after) = rest.split_first()?;

@@ -7,7 +7,7 @@ use crate::contexts::{Priority, ResourceFacts};
 use crate::evidence::short;
 use crate::leaf_set::LeafSet;
 use crate::policy::PolicySet;
-use crate::predicate::{MatchCache, Place, Value};
+use crate::predicate::{LEN_BUCKETS, MatchCache, Place, Value};
 
 /// What one pass over a span found.
 #[derive(Debug, Default)]
@@ -67,30 +67,30 @@ pub(crate) fn span<'a>(
     seen: &mut Seen,
     matched: &mut LeafSet,
 ) -> SpanFacts<'a> {
-    let mut facts = SpanFacts::default();
-    let (mut status, mut name, mut is_root) = (0, &[][..], true);
+    let predicates = &policies.predicates;
+    let (head, mut fields) = span.head();
+    let mut facts = SpanFacts { start: head.start, end: head.end, ..SpanFacts::default() };
+    let (mut parent, mut name, mut status) = (head.parent_span_id, head.name, None);
     let (mut flags, mut trace_state) = (0, "");
-    let (mut has_parent, mut has_status) = (false, false);
+    let lengths = predicates.lens | 1 << priority_key.len().min(LEN_BUCKETS - 1);
+    let mut next = || {
+        fields.skip_others(lengths);
+        fields.next()
+    };
     seen.next();
-    for field in span.fields() {
+    while let Some(field) = next() {
         match field {
             SpanField::Start(nanos) => facts.start = nanos,
             SpanField::End(nanos) => facts.end = nanos,
-            SpanField::ParentSpanId(id) => {
-                is_root = id.iter().all(|&byte| byte == 0);
-                has_parent = true;
-            }
+            SpanField::ParentSpanId(id) => parent = Some(id),
             SpanField::Name(bytes) => name = bytes,
-            SpanField::Status(view) => {
-                status = view.code();
-                has_status = true;
-            }
+            SpanField::Status(view) => status = Some(view.code()),
             SpanField::Flags(bits) => flags = bits,
             SpanField::TraceState(text) => trace_state = text,
             SpanField::Attribute(attribute) => {
-                let name = attribute.key_bytes();
-                let key = policies.predicates.find_key(name).filter(|&key| seen.first(key));
-                let is_priority = name == priority_key && facts.priority.is_none();
+                let key = attribute.key_bytes();
+                let is_priority = key == priority_key && facts.priority.is_none();
+                let key = predicates.find_key(key).filter(|&key| seen.first(key));
                 if key.is_none() && !is_priority {
                     continue;
                 }
@@ -99,16 +99,16 @@ pub(crate) fn span<'a>(
                     facts.priority = Some(text);
                 }
                 if let Some(key) = key {
-                    policies.predicates.eval(key, value, Place::Span, caches, matched);
+                    predicates.eval(key, value, Place::Span, caches, matched);
                 }
             }
             _ => {}
         }
     }
-    policies.predicates.eval_status(i64::from(status), matched);
-    policies.predicates.eval_context(flags, trace_state, matched);
-    facts.unwritten = 2 * (u64::from(!has_parent) + u64::from(!has_status));
-    facts.root_name = is_root.then_some(name);
+    predicates.eval_status(i64::from(status.unwrap_or(0)), matched);
+    predicates.eval_context(flags, trace_state, matched);
+    facts.unwritten = 2 * (u64::from(parent.is_none()) + u64::from(status.is_none()));
+    facts.root_name = parent.is_none_or(|id| id.iter().all(|&byte| byte == 0)).then_some(name);
     facts
 }
 

@@ -152,15 +152,24 @@ impl<'a> ScopeSpansView<'a> {
         write_all_but(self.body, scope_spans::SPANS, out);
     }
 
-    /// Both in one pass: hands out the spans, and appends to `header` what [`write_header`](Self::write_header) does.
+    /// Both in one pass: hands out the spans, each with its whole field as encoded, and appends to `header` what
+    /// [`write_header`](Self::write_header) does.
     #[inline]
-    pub fn read(self, header: &mut Vec<u8>, mut span: impl FnMut(SpanView<'a>)) {
-        for field in Fields::new(self.body) {
-            if field.key == scope_spans::SPANS {
-                span(SpanView::new(field.bytes));
-            } else {
-                header.extend_from_slice(field.raw);
-            }
+    pub fn read(self, header: &mut Vec<u8>, mut span: impl FnMut(SpanView<'a>, &'a [u8])) {
+        let mut fields = Fields::new(self.body);
+        loop {
+            let (field, body) = match fields.step_over(scope_spans::SPANS) {
+                Some(found) => found,
+                None => match fields.next() {
+                    Some(field) if field.key == scope_spans::SPANS => (field.raw, field.bytes),
+                    Some(field) => {
+                        header.extend_from_slice(field.raw);
+                        continue;
+                    }
+                    None => return,
+                },
+            };
+            span(SpanView::new(body), field);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::traces::KeyValueView;
 use crate::traces::keys::{event, link, span, status};
+use crate::traces::value::plain_attribute;
 use crate::wire::{Cursor, Fault, Merged, RECURSION_LIMIT, text};
 
 /// A span. Each getter walks the message: to read several fields, walk once with [`fields`](Self::fields).
@@ -27,6 +28,26 @@ impl<'a> SpanView<'a> {
     #[inline]
     pub fn fields(self) -> SpanFields<'a> {
         SpanFields { cursor: Cursor::new(self.body), status_seen: false }
+    }
+
+    /// What nearly every span begins with, read without a loop, and the fields from there on. Where those have one of the
+    /// head's again, the later one counts.
+    #[inline]
+    pub fn head(self) -> (SpanHead<'a>, SpanFields<'a>) {
+        let mut cursor = Cursor::new(self.body);
+        let mut head = SpanHead::default();
+        if cursor.step_over_id::<16>(span::TRACE_ID).is_some() {
+            cursor.step_over_id::<8>(span::SPAN_ID);
+            head.parent_span_id = cursor.step_over_id::<8>(span::PARENT_SPAN_ID).map(<[u8; 8]>::as_slice);
+            head.name = cursor.step_over_bytes(span::NAME).unwrap_or_default();
+            if let Some((next, rest)) = cursor.rest.split_first_chunk()
+                && let Some((start, end)) = kind_and_times(next)
+            {
+                (head.start, head.end) = (start, end);
+                cursor.rest = rest;
+            }
+        }
+        (head, SpanFields { cursor, status_seen: false })
     }
 
     /// The trace id: 16 bytes, if valid.
@@ -77,7 +98,7 @@ impl<'a> SpanView<'a> {
     /// The attributes.
     #[inline]
     pub fn attributes(self) -> impl Iterator<Item = KeyValueView<'a>> + Clone {
-        Merged::whole(self.body).repeated(span::ATTRIBUTES).map(KeyValueView::new)
+        SpanAttributes { fields: self.head().1 }
     }
 
     /// How many attributes the SDK dropped.
@@ -126,6 +147,30 @@ impl<'a> SpanView<'a> {
     }
 }
 
+/// What a span begins with, as far as it is in the usual place.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SpanHead<'a> {
+    /// The parent's span id.
+    pub parent_span_id: Option<&'a [u8]>,
+    /// The span's name; UTF-8 in a valid request.
+    pub name: &'a [u8],
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub start: u64,
+    /// When it ended, in nanoseconds since the Unix epoch.
+    pub end: u64,
+}
+
+/// Start and end, if these are a span's kind and its times.
+#[inline]
+pub(super) fn kind_and_times(bytes: &[u8; 20]) -> Option<(u64, u64)> {
+    let keys = [bytes[0], bytes[2], bytes[11]].map(u32::from);
+    if keys != [span::KIND, span::START_TIME, span::END_TIME] || bytes[1] >= 0x80 {
+        return None;
+    }
+    let time = |from: usize| Some(u64::from_le_bytes(*bytes.get(from..)?.first_chunk()?));
+    Some((time(3)?, time(12)?))
+}
+
 /// One field of a span.
 #[derive(Debug, Clone, Copy)]
 pub enum SpanField<'a> {
@@ -167,6 +212,23 @@ pub struct SpanFields<'a> {
 }
 
 impl<'a> SpanFields<'a> {
+    /// Steps over events, links, and attributes whose keys have other lengths than `lengths`: bit n for n bytes, the
+    /// highest for any longer. Stops at any other field, and at those that are encoded in an unusual way.
+    #[inline]
+    pub fn skip_others(&mut self, lengths: u64) {
+        let mut rest = self.cursor.rest;
+        while let Some(after) = skip_one(rest, lengths) {
+            rest = after;
+        }
+        self.cursor.rest = rest;
+    }
+
+    /// The next field if it is an attribute: cheaper than [`next`](Iterator::next) in a row of them.
+    #[inline]
+    fn next_attribute(&mut self) -> Option<KeyValueView<'a>> {
+        self.cursor.step_over_bytes(span::ATTRIBUTES).map(KeyValueView::new)
+    }
+
     #[inline]
     fn read(&mut self) -> Result<SpanField<'a>, Fault> {
         let cursor = &mut self.cursor;
@@ -199,6 +261,29 @@ impl<'a> SpanFields<'a> {
     }
 }
 
+/// What follows an event, a link, or an attribute whose key has another length than `lengths`. Without a loop: lengths
+/// have one or two bytes here.
+#[inline]
+fn skip_one(fields: &[u8], lengths: u64) -> Option<&[u8]> {
+    let [key, low, high, ..] = *fields.first_chunk::<4>()?;
+    let (len, head) = if low < 0x80 {
+        (usize::from(low), 2)
+    } else if high < 0x80 {
+        (usize::from(low & 0x7f) | usize::from(high) << 7, 3)
+    } else {
+        return None;
+    };
+    let rest = fields.get(head + len..)?;
+    match u32::from(key) {
+        span::ATTRIBUTES => {
+            let key = plain_attribute(fields.get(head..head + len)?)?.0;
+            (lengths >> key.len().min(63) & 1 == 0).then_some(rest)
+        }
+        span::EVENTS | span::LINKS => Some(rest),
+        _ => None,
+    }
+}
+
 impl<'a> Iterator for SpanFields<'a> {
     type Item = SpanField<'a>;
 
@@ -212,6 +297,28 @@ impl<'a> Iterator for SpanFields<'a> {
             self.cursor.rest = &[];
         }
         field
+    }
+}
+
+/// The attributes among the fields of a span.
+#[derive(Debug, Clone)]
+struct SpanAttributes<'a> {
+    fields: SpanFields<'a>,
+}
+
+impl<'a> Iterator for SpanAttributes<'a> {
+    type Item = KeyValueView<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<KeyValueView<'a>> {
+        loop {
+            if let Some(attribute) = self.fields.next_attribute() {
+                return Some(attribute);
+            }
+            if let SpanField::Attribute(attribute) = self.fields.next()? {
+                return Some(attribute);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::traces::keys::*;
+use crate::traces::span::kind_and_times;
 use crate::traces::value::plain_attribute;
 use crate::wire::{
     Cursor, Fault, RECURSION_LIMIT, WireError, WireErrorKind, is_ascii_up_to, is_utf8, varint_bytes,
@@ -201,7 +202,7 @@ fn span(body: &[u8], ahead: &[u8], depth: u32, stats: &mut RequestStats) -> Chec
             string(&mut cursor)?;
         }
         if let Some((next, rest)) = cursor.rest.split_first_chunk()
-            && is_kind_and_times(next)
+            && kind_and_times(next).is_some()
         {
             cursor.rest = rest;
         }
@@ -277,13 +278,6 @@ fn status(body: &[u8], depth: u32) -> Checked {
         }
     }
     Ok(())
-}
-
-/// Whether these are a span's kind and its times.
-#[inline]
-fn is_kind_and_times(bytes: &[u8; 20]) -> bool {
-    let keys = [bytes[0], bytes[2], bytes[11]].map(u32::from);
-    keys == [span::KIND, span::START_TIME, span::END_TIME] && bytes[1] < 0x80
 }
 
 /// Steps over the attributes that come next for as long as each is plain. `ahead` is what can be read from the start

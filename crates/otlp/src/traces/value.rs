@@ -63,14 +63,19 @@ impl<'a> KeyValueView<'a> {
     }
 }
 
-/// The key and the `AnyValue` of a `KeyValue` that has these and nothing else, each shorter than 128 bytes: nearly
-/// every one. It takes no loop.
+/// The key and the `AnyValue` of a `KeyValue` that has these and nothing else, the key shorter than 128 bytes and the
+/// value than 16 KiB: nearly every one. It takes no loop.
 #[inline]
 pub(super) fn plain_attribute(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let [0x0a, key_len @ ..0x80, rest @ ..] = body else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*key_len))?;
     match rest {
         [0x12, value_len @ ..0x80, value @ ..] if usize::from(*value_len) == value.len() => {
+            Some((key, value))
+        }
+        [0x12, low @ 0x80..=0xff, high @ ..0x80, value @ ..]
+            if usize::from(*low & 0x7f) | usize::from(*high) << 7 == value.len() =>
+        {
             Some((key, value))
         }
         _ => None,

@@ -140,7 +140,29 @@ fn span_by_fields(view: SpanView<'_>) -> Span {
         dropped_links_count: view.dropped_links_count(),
         ..Span::default()
     };
-    for field in view.fields() {
+    add_fields(&mut span, view.fields());
+    let (head, rest) = view.head();
+    let mut by_head = Span {
+        parent_span_id: head.parent_span_id.unwrap_or_default().to_vec(),
+        name: std::str::from_utf8(head.name).unwrap_or_default().to_owned(),
+        start_time_unix_nano: head.start,
+        end_time_unix_nano: head.end,
+        // What the head leaves out.
+        trace_id: span.trace_id.clone(),
+        span_id: span.span_id.clone(),
+        kind: span.kind,
+        dropped_attributes_count: span.dropped_attributes_count,
+        dropped_events_count: span.dropped_events_count,
+        dropped_links_count: span.dropped_links_count,
+        ..Span::default()
+    };
+    add_fields(&mut by_head, rest);
+    assert_eq!(by_head.encode_to_vec(), span.encode_to_vec(), "the head and the rest say the same");
+    span
+}
+
+fn add_fields<'a>(span: &mut Span, fields: impl Iterator<Item = SpanField<'a>>) {
+    for field in fields {
         match field {
             SpanField::TraceId(id) => span.trace_id = id.to_vec(),
             SpanField::SpanId(id) => span.span_id = id.to_vec(),
@@ -161,7 +183,6 @@ fn span_by_fields(view: SpanView<'_>) -> Span {
             SpanField::Other => {}
         }
     }
-    span
 }
 
 fn event(view: EventView<'_>) -> span::Event {

@@ -22,6 +22,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A span as `ScopeSpans.spans` encodes it.
+fn field(span: &[u8]) -> Vec<u8> {
+    let mut field = vec![0x12];
+    crate::emit::put_varint(&mut field, span.len());
+    field.extend_from_slice(span);
+    field
+}
+
 struct Kept {
     at: RecordAt,
     previous: RecordAt,
@@ -59,17 +67,20 @@ proptest! {
                 Step::Add(lens) => {
                     number += 1;
                     let new: Vec<Vec<u8>> = lens.iter().map(|len| vec![number as u8; *len]).collect();
-                    let mut rest = &new[..];
-                    while let Some((first, more)) = rest.split_first() {
-                        // A record that is full or at its segment's end goes on in another.
-                        let previous = records.last().map_or(RecordAt::NONE, |record| record.at);
-                        let at = segments.begin(previous, number, first);
-                        let fitting = more.iter().take_while(|span| segments.extend(at, span)).count();
-                        segments.end(at);
-                        let spans = rest[..=fitting].to_vec();
-                        records.push(Kept { at, previous, scope: number, spans });
-                        rest = &rest[fitting + 1..];
+                    let fields: Vec<Vec<u8>> = new.iter().map(|span| field(span)).collect();
+                    let len = fields.iter().map(Vec::len).sum();
+                    let before = records.last().map_or(RecordAt::NONE, |record| record.at);
+                    let (last, count) = segments.append(before, number, fields.iter().map(Vec::as_slice), len);
+                    // A record that is full or at its segment's end goes on in another.
+                    let (mut at, mut rest, mut parts) = (last, &new[..], Vec::new());
+                    for _ in 0..count {
+                        let (earlier, own) = rest.split_at(rest.len() - spans(segments.spans(at)).count());
+                        let previous = segments.previous(at);
+                        parts.push(Kept { at, previous, scope: number, spans: own.to_vec() });
+                        (at, rest) = (previous, earlier);
                     }
+                    prop_assert!(at == before && rest.is_empty());
+                    records.extend(parts.into_iter().rev());
                 }
                 Step::Release(which) if !records.is_empty() => {
                     segments.release(records.swap_remove(which.index(records.len())).at);
