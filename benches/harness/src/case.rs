@@ -14,7 +14,7 @@ use crate::tally::Keep;
 const KNOWN_AGENTS: [&str; 2] = [OURS, "otelcol"];
 /// The agent that is ours.
 pub const OURS: &str = "forebay";
-/// The least that receiving can cost: `forebay-bench floor`, which sends nothing on.
+/// What receiving alone costs: `forebay-bench floor`, which sends nothing on.
 pub const FLOOR: &str = "floor";
 /// Agents whose program has another name.
 const PROGRAMS: [(&str, &str); 1] = [("otap", "df_engine")];

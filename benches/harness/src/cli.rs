@@ -28,7 +28,7 @@ pub enum Command {
     Load(LoadArgs),
     /// Counts what an agent sends, and checks it against what `load` with the same corpus must lead to.
     Sink(SinkArgs),
-    /// Takes requests and counts their spans, nothing else: the least that receiving can cost. Stops at SIGTERM.
+    /// Takes requests and counts their spans, nothing else: what receiving alone costs with tonic. Stops at SIGTERM.
     Floor(FloorArgs),
     /// Prints the results of `run` as the tables of docs/performance.md.
     Report(ReportArgs),
