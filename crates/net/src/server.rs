@@ -218,33 +218,40 @@ impl Deal {
 }
 
 async fn secure_and_serve(
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     options: Arc<ServerOptions>,
     service: Service,
     stop: CancellationToken,
 ) {
-    let Some(tls) = options.tls.clone() else {
-        return serve(Box::new(stream), peer, options, service, stop).await;
+    let stream: Box<dyn Stream> = match options.tls.clone() {
+        None => Box::new(stream),
+        Some(tls) => {
+            let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
+            match Box::pin(secure(stream, tls, limit, peer)).await {
+                Some(stream) => stream,
+                None => return,
+            }
+        }
     };
-    let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
-    let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
-    match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => serve(Box::new(stream), peer, options, service, stop).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    // Each on its own: together a connection would take the room of the largest for as long as it lives.
+    match service {
+        Service::Http(handler) => Box::pin(serve_connection(stream, peer, options, handler, stop)).await,
+        Service::Calls(calls) => Box::pin(serve_calls(stream, peer, options, calls, stop)).await,
     }
 }
 
-async fn serve(
-    stream: Box<dyn Stream>,
+async fn secure(
+    stream: TcpStream,
+    tls: Arc<rustls::ServerConfig>,
+    limit: Duration,
     peer: SocketAddr,
-    options: Arc<ServerOptions>,
-    service: Service,
-    stop: CancellationToken,
-) {
-    match service {
-        Service::Http(handler) => serve_connection(stream, peer, options, handler, stop).await,
-        Service::Calls(calls) => serve_calls(stream, peer, options, calls, stop).await,
+) -> Option<Box<dyn Stream>> {
+    let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(stream)) => return Some(Box::new(stream)),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
+    None
 }

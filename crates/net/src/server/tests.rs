@@ -260,3 +260,14 @@ async fn connections_are_dealt_to_the_edges_in_equal_parts() {
     server.shutdown(std::time::Instant::now()).await;
     drop(stops);
 }
+
+/// What every connection takes, whatever it speaks: what TLS and HTTP need beyond it is theirs alone.
+#[tokio::test]
+async fn a_connection_takes_little_by_itself() {
+    let (options, service) = (Arc::new(ServerOptions::default()), Service::Http(Arc::new(Echo)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let serving = super::secure_and_serve(stream, address, options, service, CancellationToken::new());
+    assert!(size_of_val(&serving) < 512, "{}", size_of_val(&serving));
+}
