@@ -126,7 +126,7 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
     let cpus = setup.cpus.as_deref();
     let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
-    if file.measure == Measure::Held {
+    if file.measure != Measure::Idle {
         touch_memory(2 * setup.corpus.wire_bytes() as u64 * u64::from(setup.replays));
     }
     let process = Agent::start(spec).await?;
