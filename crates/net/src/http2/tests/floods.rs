@@ -35,6 +35,12 @@ async fn connections_take_turns() {
     let other_task = tokio::spawn(serving);
     let works: Vec<u8> = (0..50).flat_map(|number| request(number * 2 + 1, "/work", b"x")).collect();
     busy.send(&[hello(&[]), works].concat()).await;
+    // So does whatever the runtime hears of only when it looks: here a timer, else the sockets.
+    let answered = Arc::clone(&echo);
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(9)).await;
+        answered.answered.lock().unwrap().len()
+    });
     other.send(&[hello(&[]), request(1, "/0", b"quick")].concat()).await;
     assert_eq!(other.next_of(kind::DATA).await.payload, framed(b"quick"));
     let quick = echo.answered.lock().unwrap().iter().position(|path| path == "/0").unwrap();
@@ -42,6 +48,8 @@ async fn connections_take_turns() {
     for _ in 0..50 {
         assert_eq!(busy.next_of(kind::DATA).await.payload, framed(b"x"));
     }
+    let late = timer.await.unwrap();
+    assert!(late < 15, "{late} calls were answered first");
     drop((busy.client, other.client));
     other_task.await.unwrap();
 }
