@@ -7,11 +7,13 @@
 
 mod connection;
 mod frame;
+mod heads;
 mod hpack;
 mod huffman;
 mod incoming;
 mod outgoing;
 mod serve;
+mod settings;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,207 @@
+//! The heads of requests: put together from their frames, read, and begun as calls (RFC 9113, section 8).
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::connection::{Complete, Connection, Fatal, MAX_BLOCK, MAX_HEADERS, STREAM_WINDOW, State, Stream};
+use super::frame::{self, Code, FrameHead, HEAD, flag};
+use super::incoming::{fatal, protocol};
+use super::{Answer, Head};
+use crate::server::ReplyBody;
+
+/// The largest head that is kept to compare the next one with.
+const MAX_KEPT: usize = 1 << 10;
+/// What a header counts beside its text (section 6.5.2).
+const HEADER_OVERHEAD: usize = 32;
+
+/// The head of a request that goes on in the next frame.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) stream: u32,
+    end_stream: bool,
+    bytes: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) fn take_headers(
+        &mut self,
+        frame: FrameHead,
+        mut payload: &[u8],
+    ) -> Result<Option<Complete>, Fatal> {
+        if frame.has(flag::PADDED) {
+            let Some((&padding, rest)) = payload.split_first() else {
+                return fatal(Code::FrameSize, "padding without its length");
+            };
+            let Some(length) = rest.len().checked_sub(usize::from(padding)) else {
+                return protocol("more padding than there is room");
+            };
+            payload = &rest[..length];
+        }
+        if frame.has(flag::PRIORITY) {
+            let Some((_, rest)) = payload.split_at_checked(5) else {
+                return fatal(Code::FrameSize, "no room for the priority");
+            };
+            payload = rest;
+        }
+        let (stream, end_stream) = (frame.stream, frame.has(flag::END_STREAM));
+        if frame.has(flag::END_HEADERS) {
+            return self.take_head(stream, end_stream, payload);
+        }
+        self.parser.block = Some(Block { stream, end_stream, bytes: payload.to_vec() });
+        Ok(None)
+    }
+
+    pub(super) fn take_continuation(
+        &mut self,
+        frame: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<Complete>, Fatal> {
+        let Some(mut block) = self.parser.block.take() else { return Ok(None) };
+        // An empty piece counts too, or they would never end.
+        if block.bytes.len() + payload.len() + HEAD > MAX_BLOCK || payload.is_empty() {
+            return fatal(Code::EnhanceYourCalm, "a head too large");
+        }
+        block.bytes.extend_from_slice(payload);
+        if frame.has(flag::END_HEADERS) {
+            return self.take_head(block.stream, block.end_stream, &block.bytes);
+        }
+        self.parser.block = Some(block);
+        Ok(None)
+    }
+
+    /// The whole head of a request, or what follows its body.
+    fn take_head(&mut self, id: u32, end_stream: bool, block: &[u8]) -> Result<Option<Complete>, Fatal> {
+        // Read in any case: the table goes on.
+        let head = self.read_head(block)?;
+        if id <= self.last_stream {
+            if let Some(at) = self.find(id) {
+                if self.streams[at].ended {
+                    self.reset(id, Code::StreamClosed);
+                } else if end_stream {
+                    return Ok(self.end_stream(id));
+                } else {
+                    self.reset(id, Code::Protocol);
+                }
+            } else if !end_stream {
+                // Trailers of a request that was given up end it; this is a new one.
+                return protocol("a stream below those that have begun");
+            }
+            return Ok(None);
+        }
+        self.last_stream = id;
+        if self.served_up_to.is_some_and(|last| id > last) || self.is_full() {
+            frame::put_reset(&mut self.out, id, Code::RefusedStream);
+            return Ok(None);
+        }
+        let begun = match head {
+            Ok(head) => self.calls.clone().begin(head, self.peer),
+            Err(HeadError::Malformed) => {
+                frame::put_reset(&mut self.out, id, Code::Protocol);
+                return Ok(None);
+            }
+            Err(HeadError::TooLarge) => {
+                let mut response = http::Response::new(ReplyBody::default());
+                *response.status_mut() = http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                Err(Answer::from(response))
+            }
+        };
+        let (state, answer) = match begun {
+            Ok(call) => (State::Reading(call), None),
+            Err(answer) => (State::Answering, Some(answer)),
+        };
+        self.streams.push(Stream {
+            id,
+            state,
+            ended: false,
+            window: i64::from(STREAM_WINDOW),
+            taken: 0,
+            send_window: self.peer_window,
+            last_data: self.now,
+        });
+        let complete = if end_stream { self.end_stream(id) } else { None };
+        if let Some(answer) = answer {
+            self.put_answer(id, answer);
+        }
+        Ok(complete)
+    }
+
+    /// Reads a head. Clients repeat themselves: the same bytes with the same table are the same head.
+    fn read_head(&mut self, block: &[u8]) -> Result<Result<Arc<Head>, HeadError>, Fatal> {
+        let version = self.decoder.version;
+        if let Some((bytes, read_at, head)) = &self.last_head
+            && *read_at == version
+            && bytes == block
+        {
+            return Ok(Ok(Arc::clone(head)));
+        }
+        let mut builder = HeadBuilder::default();
+        let decoded = self.decoder.decode(block, |name, value| builder.add(name, value));
+        if decoded.is_err() {
+            return fatal(Code::Compression, "headers that are not HPACK");
+        }
+        let head = builder.build().map(Arc::new);
+        let kept = version == self.decoder.version && block.len() <= MAX_KEPT;
+        if let (Ok(head), true) = (&head, kept) {
+            self.last_head = Some((block.to_vec(), version, Arc::clone(head)));
+        }
+        Ok(head)
+    }
+}
+
+/// What is wrong with a head that is well compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeadError {
+    Malformed,
+    TooLarge,
+}
+
+/// A head, header by header (section 8.3).
+#[derive(Default)]
+struct HeadBuilder {
+    method: Option<Method>,
+    path: Option<String>,
+    headers: HeaderMap,
+    size: usize,
+    malformed: bool,
+}
+
+impl HeadBuilder {
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.size += name.len() + value.len() + HEADER_OVERHEAD;
+        if self.size <= MAX_HEADERS && !self.malformed {
+            self.malformed = self.try_add(name, value).is_none();
+        }
+    }
+
+    /// None when it may not be there.
+    fn try_add(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+        if name.first() != Some(&b':') {
+            let name = HeaderName::from_lowercase(name).ok()?;
+            self.headers.append(name, HeaderValue::from_bytes(value).ok()?);
+            return Some(());
+        }
+        if !self.headers.is_empty() {
+            return None;
+        }
+        match name {
+            b":method" if self.method.is_none() => self.method = Some(Method::from_bytes(value).ok()?),
+            b":path" if self.path.is_none() && !value.is_empty() => {
+                self.path = Some(std::str::from_utf8(value).ok()?.to_owned());
+            }
+            b":scheme" | b":authority" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn build(self) -> Result<Head, HeadError> {
+        match (self.method, self.path) {
+            _ if self.size > MAX_HEADERS => Err(HeadError::TooLarge),
+            (Some(method), Some(path)) if !self.malformed => {
+                Ok(Head { method, path, headers: self.headers, size: self.size })
+            }
+            _ => Err(HeadError::Malformed),
+        }
+    }
+}
