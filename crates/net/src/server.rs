@@ -6,7 +6,7 @@ mod body;
 mod connection;
 mod speaks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::future::Future;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,22 +132,24 @@ async fn reads_may_be_of_any_size() {
     }
 }
 
-/// A connection with an HTTP/2 client on it.
-async fn http2(
-    options: ServerOptions,
-) -> (hyper::client::conn::http2::SendRequest<Empty<Bytes>>, Connection) {
-    let mut connection = connect(options);
+pub(crate) type Client = SendRequest<Empty<Bytes>>;
+
+/// An HTTP/2 client in the place of the end of a pipe.
+pub(crate) async fn client(end: &mut DuplexStream) -> Client {
     let (unused, _) = tokio::io::duplex(1);
-    let client = TokioIo::new(std::mem::replace(&mut connection.client, unused));
-    let (sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), client).await.unwrap();
+    let io = TokioIo::new(std::mem::replace(end, unused));
+    let (sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(driver);
-    (sender, connection)
+    sender
 }
 
-async fn get(
-    sender: &mut hyper::client::conn::http2::SendRequest<Empty<Bytes>>,
-    path: &str,
-) -> hyper::Result<Bytes> {
+/// A connection with an HTTP/2 client on it.
+async fn http2(options: ServerOptions) -> (Client, Connection) {
+    let mut connection = connect(options);
+    (client(&mut connection.client).await, connection)
+}
+
+pub(crate) async fn get(sender: &mut Client, path: &str) -> hyper::Result<Bytes> {
     let request = Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
     let reply = sender.send_request(request).await?;
     reply.into_body().collect().await.map(|body| body.to_bytes())

@@ -1,6 +1,7 @@
 //! When connections and bodies end.
 
 use super::*;
+use crate::server::tests::{Client, client, get};
 
 fn secs(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
@@ -110,26 +111,9 @@ async fn too_many_pings_end_the_connection() {
 }
 
 /// A client that does as it should, of another make.
-async fn http2(
-    options: ServerOptions,
-) -> (hyper::client::conn::http2::SendRequest<http_body_util::Empty<Bytes>>, Connection) {
+async fn http2(options: ServerOptions) -> (Client, Connection) {
     let mut connection = connect(options);
-    let (unused, _) = tokio::io::duplex(1);
-    let client = hyper_util::rt::TokioIo::new(std::mem::replace(&mut connection.client, unused));
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (sender, driver) = hyper::client::conn::http2::handshake(executor, client).await.unwrap();
-    tokio::spawn(driver);
-    (sender, connection)
-}
-
-async fn get(
-    sender: &mut hyper::client::conn::http2::SendRequest<http_body_util::Empty<Bytes>>,
-    path: &str,
-) -> hyper::Result<Bytes> {
-    use http_body_util::BodyExt;
-    let request = http::Request::get(format!("http://a{path}")).body(http_body_util::Empty::new()).unwrap();
-    let reply = sender.send_request(request).await?;
-    reply.into_body().collect().await.map(|body| body.to_bytes())
+    (client(&mut connection.client).await, connection)
 }
 
 #[tokio::test(start_paused = true)]
