@@ -7,10 +7,10 @@ use bytes::Bytes;
 use forebay_channel::{Limits, bounded};
 use forebay_component::Payload;
 use forebay_exporter_zipkin::encode;
-use forebay_otlp::traces::{TracesView, validate};
+use forebay_otlp::traces::validate;
 use forebay_otlp::{json, splice};
 use forebay_processor_batch::Batcher;
-use forebay_sampling::{Action, Sampler, SamplerConfig, Shard, compile, trace_id};
+use forebay_sampling::{Action, PolicySet, Reader, Sampler, SamplerConfig, Shard, compile};
 
 use crate::corpus::Requests;
 use crate::error::InstructionsError;
@@ -37,7 +37,7 @@ impl HotPath {
 pub const HOT_PATHS: [HotPath; 8] = [
     HotPath { name: "json", one_of: 1, prepare: from_json },
     HotPath { name: "validate", one_of: 1, prepare: validation },
-    HotPath { name: "route", one_of: 1, prepare: routing },
+    HotPath { name: "read", one_of: 1, prepare: reading },
     HotPath { name: "channel", one_of: 1, prepare: channel },
     HotPath { name: "sampler", one_of: 1, prepare: sampler },
     HotPath { name: "batch", one_of: 1, prepare: batch },
@@ -80,14 +80,15 @@ fn validation(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     }))
 }
 
-/// Which shard each span belongs to: the walk down to the trace ids.
-fn routing(Requests(requests): Requests) -> Result<Work, InstructionsError> {
-    let shards = |request: &Bytes| -> u64 {
-        let scopes = TracesView::new(request).resource_spans().flat_map(|resource| resource.scope_spans());
-        let ids = scopes.flat_map(|scope| scope.spans()).filter_map(trace_id);
-        ids.map(|id| Shard::index_of(&id, 2, SEED) as u64 + 1).sum()
+/// What the sampler wants to know of a request, before it takes it in.
+fn reading(Requests(requests): Requests) -> Result<Work, InstructionsError> {
+    let mut reader = Reader::new(&SamplerConfig::default(), Arc::new(policies()?), SEED);
+    let (one, other) = (Shard { index: 0, count: 2 }, Shard { index: 1, count: 2 });
+    let mut shards = move |request: &Bytes| -> u64 {
+        let reading = reader.read(request);
+        u64::from(reading.concerns(one)) + u64::from(reading.concerns(other))
     };
-    Ok(Box::new(move || requests.iter().map(shards).sum()))
+    Ok(Box::new(move || requests.iter().map(&mut shards).sum()))
 }
 
 /// From one stage to the next and out again.
@@ -105,17 +106,20 @@ fn channel(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     }))
 }
 
-/// Every span into the store, every trace decided, kept ones written out.
-fn sampler(Requests(requests): Requests) -> Result<Work, InstructionsError> {
+fn policies() -> Result<PolicySet, InstructionsError> {
     let policies = serde_json::from_str::<Vec<_>>(POLICIES)
         .map_err(|error| InstructionsError::Workload(error.to_string()))?;
-    let policies = compile(&policies).map_err(|errors| InstructionsError::Workload(format!("{errors:?}")))?;
+    compile(&policies).map_err(|errors| InstructionsError::Workload(format!("{errors:?}")))
+}
+
+/// Every span into the store, every trace decided, kept ones written out.
+fn sampler(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     let config = SamplerConfig {
         num_traces: 1 << 20,
         decision_wait: Duration::from_secs(1),
         ..SamplerConfig::default()
     };
-    let mut sampler = Sampler::new(config, Arc::new(policies), SEED);
+    let mut sampler = Sampler::new(config, Arc::new(policies()?), SEED);
     Ok(Box::new(move || {
         let (mut out, mut kept) = (Vec::new(), 0);
         let mut take = |out: &mut Vec<Action>| {

@@ -1,5 +1,9 @@
 //! The memory of verdicts: a bounded map from trace id to decision, the least recently used forgotten first.
 
+use forebay_memory::{HugePages, HugeVec};
+
+use crate::segments::grow_by_an_eighth;
+
 /// No node.
 const NONE: u32 = u32::MAX;
 
@@ -25,7 +29,7 @@ struct Node {
 /// per trace for all states.
 #[derive(Debug)]
 pub(crate) struct Decided {
-    nodes: Vec<Node>,
+    nodes: HugeVec<Node>,
     newest: u32,
     oldest: u32,
     capacity: usize,
@@ -33,13 +37,19 @@ pub(crate) struct Decided {
 
 impl Decided {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { nodes: Vec::new(), newest: NONE, oldest: NONE, capacity: capacity.clamp(1, NONE as usize - 1) }
+        Self {
+            nodes: HugeVec::new_in(HugePages),
+            newest: NONE,
+            oldest: NONE,
+            capacity: capacity.clamp(1, NONE as usize - 1),
+        }
     }
 
     /// Remembers `item`. When full, the least recently used makes room and its id is returned.
     pub(crate) fn insert(&mut self, item: Remembered) -> (u32, Option<[u8; 16]>) {
         if self.nodes.len() < self.capacity {
             let at = self.nodes.len() as u32;
+            grow_by_an_eighth(&mut self.nodes);
             self.nodes.push(Node { item, newer: NONE, older: NONE });
             self.link_newest(at);
             return (at, None);

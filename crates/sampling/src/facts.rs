@@ -36,12 +36,6 @@ impl Facts {
         Self { shares, ..Self::default() }
     }
 
-    /// Forgets what spans said.
-    pub(crate) fn clear(&mut self) {
-        self.matched.clear();
-        (self.start, self.end) = (0, 0);
-    }
-
     /// Earliest start to latest end in nanoseconds; none when no span had a start time.
     pub(crate) fn duration_nanos(&self) -> Option<i64> {
         let nanos = || match self.end.checked_sub(self.start) {

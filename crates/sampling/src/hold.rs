@@ -1,4 +1,4 @@
-//! Spans of traces that are held: each run is read, and what it says and its bytes go to the trace in one go.
+//! Spans of traces that are held: what a run says and its bytes go to the trace in one go.
 
 use std::sync::Arc;
 
@@ -8,19 +8,14 @@ use crate::batches::BatchAt;
 use crate::contexts::Priority;
 use crate::decision::{Action, Trigger};
 use crate::evidence::short;
-use crate::grouping::{Grouping, TraceSpans};
-use crate::ingest::{Group, Scratch};
+use crate::ingest::Open;
+use crate::read::{Group, Reading, Run};
 use crate::sampler::Sampler;
 use crate::traces::UNRANKED;
-use crate::walk::{self, SpanFacts};
+use crate::walk;
 
-/// What a run says of its trace beside its [`Facts`](crate::facts::Facts).
-struct Said<'a> {
-    /// The name of the first span without a parent.
-    root_name: Option<&'a [u8]>,
-    /// The highest priority, and the first one that is not in the order.
-    rank: u8,
-    odd_priority: Option<&'a [u8]>,
+/// What came of taking in a run.
+struct Outcome {
     /// What is known of the trace changed.
     changed: bool,
     /// The last span that the trace waited for has come.
@@ -28,52 +23,31 @@ struct Said<'a> {
 }
 
 impl Sampler {
-    /// Evaluates and stores a run of spans of a trace that is held at `at`, or of a new one.
-    pub(crate) fn hold(
-        &mut self,
-        run: TraceSpans,
-        at: Option<u32>,
-        spans: &Grouping,
-        group: &mut Group<'_>,
-        out: &mut Vec<Action>,
-    ) {
+    /// Adds a run of spans to the trace that is held at `at`, or to a new one.
+    pub(crate) fn hold(&mut self, run: &Run, at: Option<u32>, open: &mut Open<'_>, out: &mut Vec<Action>) {
         let is_new = at.is_none();
         let at = at.unwrap_or_else(|| self.new_trace(run.id, out));
-        let body = group.scope_spans.bytes();
-        let (resource, scope) = (self.resource(group), self.scope(group));
+        let (resource, scope) = self.context(open);
         if self.config.span_ingest {
             self.open_batch(at);
         }
-        let mut said =
-            Said { root_name: None, rank: UNRANKED, odd_priority: None, changed: is_new, closed: false };
-        said.changed |= self.policies.uses_span_count;
-        let has_conditions = !self.policies.predicates.conditions.is_empty();
-        let is_plain = !has_conditions && self.traces.get(at).is_some_and(|trace| trace.extra.is_none());
-        self.scratch.facts.clear();
-        for span in spans.spans(run, body).map(SpanView::new) {
-            let Scratch { seen, facts, .. } = &mut self.scratch;
-            let key = self.config.priority.key.as_bytes();
-            let found = walk::span(span, &self.policies, key, &mut self.caches, seen, &mut facts.matched);
-            facts.add_times(found.start, found.end);
-            said.root_name = said.root_name.or(found.root_name);
-            if let Some(value) = found.priority {
-                match self.config.priority.rank(value) {
-                    Some(rank) => said.rank = said.rank.min(rank),
-                    None => said.odd_priority = said.odd_priority.or(Some(value)),
-                }
-            }
-            if !is_plain {
-                self.hold_more(at, span, &found, group, &mut said);
+        let mut outcome = Outcome { changed: is_new || self.policies.uses_span_count, closed: false };
+        if !self.policies.predicates.conditions.is_empty()
+            || self.traces.get(at).is_some_and(|trace| trace.extra.is_some())
+        {
+            for (span, unwritten) in open.reading.spans(run) {
+                self.hold_more(at, span, unwritten, scope, open.group, &mut outcome);
             }
         }
-        self.learn(at, is_new, resource, &mut said);
+        self.learn(at, is_new, resource, run, open.reading, &mut outcome);
         let Some(trace) = self.traces.get_mut(at) else { return };
+        let fields = open.reading.fields(run);
         let (last_record, records) =
-            self.segments.append(trace.last_record, scope, spans.fields(run, body), run.fields as usize);
+            self.segments.append(trace.last_record, scope, fields, run.fields as usize);
         trace.last_record = last_record;
         self.contexts.retain_scope(scope, records);
         self.traces.add_spans(at, run.spans, u64::from(run.bytes));
-        self.settle(at, run, said.changed, out);
+        self.settle(at, run, outcome.changed, out);
     }
 
     /// What only some configurations and traces ask of a span.
@@ -81,11 +55,11 @@ impl Sampler {
         &mut self,
         at: u32,
         span: SpanView<'_>,
-        found: &SpanFacts<'_>,
-        group: &mut Group<'_>,
-        said: &mut Said<'_>,
+        unwritten: u64,
+        scope: u32,
+        group: &Group,
+        outcome: &mut Outcome,
     ) {
-        let scope = self.scope(group);
         let Some(trace) = self.traces.get_mut(at) else { return };
         if !self.policies.predicates.conditions.is_empty() {
             let held = &mut self.scratch.conditions;
@@ -93,37 +67,45 @@ impl Sampler {
             let known = &trace.batch().map_or(&trace.facts, |batch| &batch.facts).matched;
             let (at, errors) = (self.contexts.span_scope(scope, span), &mut self.condition_errors);
             self.policies.predicates.eval_conditions(&at, span, known, held, errors);
-            said.changed |= trace.learn(|known| known.matched.union(held));
+            outcome.changed |= trace.learn(|known| known.matched.union(held));
         }
         let Some(extra) = &mut trace.extra else { return };
         if let Some(size) = &mut extra.size {
-            let at = BatchAt { batch: self.batch, scope: group.ordinals.1 };
+            let at = BatchAt { batch: self.batch, scope: group.scope };
             let resource_header = self.contexts.resource_header(self.contexts.resource_of(scope));
-            let len = span.bytes().len() as u64 + found.unwritten;
+            let len = span.bytes().len() as u64 + unwritten;
             size.add(at, resource_header, self.contexts.scope_header(scope), len);
         }
         if !extra.open_parents.is_empty() {
-            said.closed |= self.close_parent(at, span);
+            outcome.closed |= self.close_parent(at, span);
         }
     }
 
     /// Adds what a run and its resource say to what is known of the trace.
-    fn learn(&mut self, at: u32, is_new: bool, resource: u32, said: &mut Said<'_>) {
+    fn learn(
+        &mut self,
+        at: u32,
+        is_new: bool,
+        resource: u32,
+        run: &Run,
+        reading: Reading<'_>,
+        outcome: &mut Outcome,
+    ) {
         let (now, is_patient) = (self.now, self.is_patient());
         let Some(trace) = self.traces.get_mut(at) else { return };
-        let (run, of_resource) = (&self.scratch.facts, self.contexts.facts(resource));
+        let of_resource = self.contexts.facts(resource);
         trace.last_seen = now;
         // Those that were quiet longest yield first; by the collector's timing those that came first.
         trace.touched = is_patient && !is_new;
-        said.changed |= trace.learn(|known| known.matched.union(&of_resource.matched));
-        said.changed |= trace.learn(|known| known.matched.union(&run.matched));
-        said.changed |=
-            trace.learn(|known| known.add_times(run.start, run.end)) && self.policies.uses_latency;
+        outcome.changed |= trace.learn(|known| known.matched.union(&of_resource.matched));
+        outcome.changed |= trace.learn(|known| known.matched.union(&run.facts.matched));
+        outcome.changed |= trace.learn(|known| known.add_times(run.facts.start, run.facts.end))
+            && self.policies.uses_latency;
         let is_named = of_resource.service_name.is_some();
         if trace.resource == u32::MAX && is_named {
             trace.resource = resource;
         }
-        let first_root = said.root_name.filter(|_| !trace.has_root);
+        let first_root = reading.root_name(run).filter(|_| !trace.has_root);
         let is_first_root = first_root.is_some();
         if let Some(name) = first_root {
             self.traces.change_heap(at, |trace| {
@@ -135,15 +117,15 @@ impl Sampler {
         if let Some(priority) = of_resource.priority.clone() {
             self.raise_priority(at, &priority);
         }
-        if said.rank != UNRANKED {
-            self.raise_priority(at, &Priority::Ranked(said.rank));
+        if run.rank != UNRANKED {
+            self.raise_priority(at, &Priority::Ranked(run.rank));
         }
-        if let Some(value) = said.odd_priority
+        if let Some(value) = reading.odd_priority(run)
             && self.traces.get(at).is_some_and(|trace| !trace.has_odd_priority())
         {
             self.raise_priority(at, &walk::priority(&self.config.priority, value));
         }
-        if is_first_root || said.closed {
+        if is_first_root || outcome.closed {
             self.root_received(at);
         }
     }
@@ -168,7 +150,7 @@ impl Sampler {
     }
 
     /// Spans came: decides the trace if that settles it, and makes room.
-    fn settle(&mut self, at: u32, run: TraceSpans, changed: bool, out: &mut Vec<Action>) {
+    fn settle(&mut self, at: u32, run: &Run, changed: bool, out: &mut Vec<Action>) {
         let first_match = self.config.sample_on_first_match;
         let Some(trace) = self.traces.get(at) else { return };
         if trace.retained {

@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use forebay_memory::HugePages;
 use hashbrown::HashTable;
 
 /// Where a trace stands.
@@ -25,21 +26,32 @@ struct Entry {
 /// The map, keyed on all 16 bytes of the id and hashed with a secret seed.
 #[derive(Debug)]
 pub(crate) struct Index {
-    table: HashTable<Entry>,
-    hasher: FixedState,
+    table: HashTable<Entry, HugePages>,
+    hasher: Hasher,
+}
+
+/// Hashes trace ids, with a secret seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Hasher(FixedState);
+
+impl Hasher {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(FixedState::with_seed(seed))
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
+        self.0.hash_one(u128::from_ne_bytes(*id))
+    }
 }
 
 impl Index {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { table: HashTable::new(), hasher: FixedState::with_seed(seed) }
+        Self { table: HashTable::new_in(HugePages), hasher: Hasher::new(seed) }
     }
 
     pub(crate) fn get(&self, id: &[u8; 16]) -> Option<Place> {
-        self.get_hashed(self.hash(id), id)
-    }
-
-    pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
-        hash(&self.hasher, id)
+        self.get_hashed(self.hasher.hash(id), id)
     }
 
     pub(crate) fn get_hashed(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
@@ -47,17 +59,17 @@ impl Index {
     }
 
     pub(crate) fn set(&mut self, id: [u8; 16], place: Place) {
-        let key = hash(&self.hasher, &id);
+        let key = self.hasher.hash(&id);
         if let Some(entry) = self.table.find_mut(key, |entry| entry.id == id) {
             entry.place = place;
         } else {
             let hasher = &self.hasher;
-            self.table.insert_unique(key, Entry { id, place }, |entry| hash(hasher, &entry.id));
+            self.table.insert_unique(key, Entry { id, place }, |entry| hasher.hash(&entry.id));
         }
     }
 
     pub(crate) fn remove(&mut self, id: &[u8; 16]) {
-        if let Ok(entry) = self.table.find_entry(hash(&self.hasher, id), |entry| entry.id == *id) {
+        if let Ok(entry) = self.table.find_entry(self.hasher.hash(id), |entry| entry.id == *id) {
             entry.remove();
         }
     }
@@ -65,10 +77,6 @@ impl Index {
     pub(crate) fn memory(&self) -> usize {
         self.table.allocation_size()
     }
-}
-
-fn hash(hasher: &FixedState, id: &[u8; 16]) -> u64 {
-    hasher.hash_one(u128::from_ne_bytes(*id))
 }
 
 /// The part of the traces that one sampler takes care of.
@@ -84,7 +92,7 @@ impl Shard {
     /// The shard among `count` that a trace belongs to. `seed` is the one all the shards' samplers got.
     #[must_use]
     pub fn index_of(trace_id: &[u8; 16], count: usize, seed: u64) -> usize {
-        Self::of_hash(hash(&FixedState::with_seed(seed), trace_id), count)
+        Self::of_hash(Hasher::new(seed).hash(trace_id), count)
     }
 
     /// Whether a trace with this hash belongs here.

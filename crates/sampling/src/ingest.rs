@@ -1,30 +1,24 @@
 //! Taking a request in: spans go to their traces, or follow the verdict their trace already has.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-
-use forebay_otlp::traces::{ResourceSpansView, ScopeSpansView, TracesView};
 
 use crate::decided::Remembered;
 use crate::decision::{Action, LateSpans, Verdict};
 use crate::emit::Piece;
-use crate::facts::Facts;
-use crate::grouping::{Grouping, TraceSpans};
 use crate::index::{Place, Shard};
 use crate::leaf_set::LeafSet;
+use crate::read::{Group, Reader, Reading, Run};
 use crate::sampler::Sampler;
 use crate::walk::{self, Seen};
 
-/// Memory that one call of [`Sampler::ingest`] leaves to the next.
+/// Memory that one request leaves to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(crate) seen: Seen,
-    /// What a run says of its trace, and which conditions a span of it holds.
-    pub(crate) facts: Facts,
+    seen: Seen,
+    /// Which conditions a span holds.
     pub(crate) conditions: LeafSet,
-    header: Vec<u8>,
-    scope_header: Vec<u8>,
-    spans: Grouping,
     late: LateOutput,
 }
 
@@ -37,68 +31,62 @@ impl Scratch {
 /// How many bytes one request's late spans leave to the next.
 const MOST_LATE_KEPT: usize = 1 << 20;
 
-/// Late spans of kept traces: headers and spans in one buffer.
+/// Late spans of kept traces.
 #[derive(Debug, Default)]
 struct LateOutput {
-    bytes: Vec<u8>,
+    spans: Vec<u8>,
     runs: Vec<LateRun>,
 }
 
-/// Ranges of [`LateOutput::bytes`].
+/// A run of them: the place of its scope among those of the request, and the range of its spans.
 #[derive(Clone, Debug)]
 struct LateRun {
-    resource: u32,
-    scope: u32,
+    group: usize,
     policy: u32,
-    resource_header: (usize, usize),
-    scope_header: (usize, usize),
-    spans: (usize, usize),
+    spans: Range<usize>,
 }
 
-/// The group of spans that is being read.
-pub(crate) struct Group<'a> {
-    resource_spans: ResourceSpansView<'a>,
-    pub(crate) scope_spans: ScopeSpansView<'a>,
-    /// All of the scope but its spans.
-    header: Vec<u8>,
-    /// Numbers of resource and scope within the request.
-    pub(crate) ordinals: (u32, u32),
+/// The scope whose spans are being taken in.
+pub(crate) struct Open<'a> {
+    pub(crate) reading: Reading<'a>,
+    pub(crate) group: &'a Group,
     /// Held in the contexts as soon as a span under it is held.
-    pub(crate) resource: Option<u32>,
+    resource: Option<u32>,
     scope: Option<u32>,
-    /// Written for late spans as soon as there is one.
-    late_resource: Option<(usize, usize)>,
-    late_scope: Option<(usize, usize)>,
 }
 
 impl Sampler {
+    /// Reads a request and takes it in: [`Self::take_in`] for who has one sampler and one thread.
+    pub fn ingest(&mut self, request: &[u8], shard: Option<Shard>, now: Duration, out: &mut Vec<Action>) {
+        let new = || Box::new(Reader::new(&self.config, Arc::clone(&self.policies), self.seed));
+        let mut reader = self.reader.take().unwrap_or_else(new);
+        self.take_in(reader.read(request), shard, now, out);
+        self.reader = Some(reader);
+    }
+
     /// Takes in the spans of a request, or of those only that belong to `shard`.
     ///
-    /// The request must be valid (`forebay_otlp::traces::validate`); spans whose trace id has not 16 bytes are
-    /// left out and counted. Spans of a trace decided before follow its verdict at once.
-    pub fn ingest(&mut self, request: &[u8], shard: Option<Shard>, now: Duration, out: &mut Vec<Action>) {
+    /// It must have been read by a [`Reader`] with this sampler's configuration, policies and seed. Spans whose trace id has
+    /// not 16 bytes are left out and counted. Spans of a trace decided before follow its verdict at once.
+    pub fn take_in(
+        &mut self,
+        reading: Reading<'_>,
+        shard: Option<Shard>,
+        now: Duration,
+        out: &mut Vec<Action>,
+    ) {
         self.advance(now);
-        let mut ordinals = (0, 0);
-        for resource_spans in TracesView::new(request).resource_spans() {
-            ordinals.0 += 1;
+        // Every shard sees them; the first one counts them.
+        let counts_invalid = shard.is_none_or(|shard| shard.index == 0);
+        self.stats.spans_invalid += if counts_invalid { reading.found.invalid } else { 0 };
+        for groups in reading.found.groups.chunk_by(|one, next| one.resource == next.resource) {
             self.batch = self.batch.wrapping_add(1);
-            let (mut resource, mut late_resource) = (None, None);
-            for scope_spans in resource_spans.scope_spans() {
-                ordinals.1 += 1;
-                let mut group = Group {
-                    resource_spans,
-                    scope_spans,
-                    header: std::mem::take(&mut self.scratch.scope_header),
-                    ordinals,
-                    resource,
-                    scope: None,
-                    late_resource,
-                    late_scope: None,
-                };
-                self.ingest_group(&mut group, shard, out);
-                self.scratch.scope_header = std::mem::take(&mut group.header);
-                (resource, late_resource) = (group.resource, group.late_resource);
-                if let Some(scope) = group.scope {
+            let mut resource = None;
+            for group in groups {
+                let mut open = Open { reading, group, resource, scope: None };
+                self.take_in_group(&mut open, shard, out);
+                resource = open.resource;
+                if let Some(scope) = open.scope {
                     self.contexts.release_scope(scope);
                 }
             }
@@ -107,10 +95,10 @@ impl Sampler {
                 self.contexts.release_resource(resource);
             }
         }
-        self.send_late(out);
+        self.send_late(reading, out);
         // What is on its way out must not pile up while more comes in.
         let mut released = 0;
-        while !self.rests.is_empty() && released <= request.len() {
+        while !self.rests.is_empty() && released <= reading.request.len() {
             released += self.release_step(out);
         }
         self.timers.oldest(&self.traces);
@@ -118,55 +106,45 @@ impl Sampler {
         self.emitter.flush(out);
     }
 
-    fn ingest_group(&mut self, group: &mut Group<'_>, shard: Option<Shard>, out: &mut Vec<Action>) {
-        let body = group.scope_spans.bytes();
-        let mut spans = std::mem::take(&mut self.scratch.spans);
-        spans.clear();
-        group.header.clear();
-        group.scope_spans.read(&mut group.header, |span, field| match walk::trace_id(span) {
-            Some(id) => {
-                let start = field.as_ptr() as usize - body.as_ptr() as usize;
-                spans.add(id, start, field.len(), span.bytes().len(), &self.index);
-            }
-            // Every shard sees it; the first one counts it.
-            None => self.stats.spans_invalid += u64::from(shard.is_none_or(|shard| shard.index == 0)),
-        });
-        for number in 0..spans.traces() {
-            let Some(run) = spans.trace(number) else { break };
+    fn take_in_group(&mut self, open: &mut Open<'_>, shard: Option<Shard>, out: &mut Vec<Action>) {
+        for run in open.reading.runs(open.group) {
             if shard.is_some_and(|shard| !shard.owns(run.hash)) {
                 continue;
             }
             self.stats.spans_accepted += u64::from(run.spans);
             let place = self.index.get_hashed(run.hash, &run.id);
             match place.and_then(|place| self.recall(place)) {
-                Some((verdict, remembered)) => self.follow(run, verdict, remembered, &spans, group, out),
+                Some((verdict, remembered)) => self.follow(run, verdict, remembered, open, out),
                 None => {
                     let at = match place {
                         Some(Place::Held(at)) => Some(at),
                         _ => None,
                     };
-                    self.hold(run, at, &spans, group, out);
+                    self.hold(run, at, open, out);
                 }
             }
         }
-        self.scratch.spans = spans;
     }
 
     /// Spans of a decided trace: sent on or discarded at once.
     fn follow(
         &mut self,
-        run: TraceSpans,
+        run: &Run,
         verdict: Verdict,
         remembered: Remembered,
-        spans: &Grouping,
-        group: &mut Group<'_>,
+        open: &Open<'_>,
         out: &mut Vec<Action>,
     ) {
         let count = u64::from(run.spans);
         if verdict == Verdict::Kept {
             self.stats.spans_kept += count;
             self.stats.spans_late_kept += count;
-            self.add_late_run(group, remembered.policy, spans.fields(run, group.scope_spans.bytes()));
+            let LateOutput { spans, runs } = &mut self.scratch.late;
+            let start = spans.len();
+            open.reading.fields(run).for_each(|span| spans.extend_from_slice(span));
+            // Scopes are numbered from 1, in order.
+            let group = open.group.scope as usize - 1;
+            runs.push(LateRun { group, policy: remembered.policy, spans: start..spans.len() });
         } else {
             self.stats.spans_dropped += count;
             self.stats.spans_late_dropped += count;
@@ -184,71 +162,51 @@ impl Sampler {
         }));
     }
 
-    /// The number of the group's resource, held until the resource is read.
-    pub(crate) fn resource(&mut self, group: &mut Group<'_>) -> u32 {
-        if let Some(resource) = group.resource {
+    /// The number of the group's resource, held until the resource is taken in.
+    fn resource(&mut self, open: &mut Open<'_>) -> u32 {
+        if let Some(resource) = open.resource {
             return resource;
         }
-        let Scratch { seen, header, .. } = &mut self.scratch;
-        header.clear();
-        group.resource_spans.write_header(header);
+        let header = open.reading.resource_header(open.group);
         let (policies, priorities, caches) = (&self.policies, &self.config.priority, &mut self.caches);
+        let seen = &mut self.scratch.seen;
         let facts = || walk::resource(header, policies, priorities, caches, seen);
         let resource = self.contexts.hold_resource(header, facts);
-        *group.resource.insert(resource)
+        *open.resource.insert(resource)
     }
 
-    /// The number of the group's scope, held until the scope is read.
-    pub(crate) fn scope(&mut self, group: &mut Group<'_>) -> u32 {
-        if let Some(scope) = group.scope {
-            return scope;
-        }
-        let resource = self.resource(group);
-        *group.scope.insert(self.contexts.hold_scope(resource, &group.header))
-    }
-
-    fn add_late_run<'s>(
-        &mut self,
-        group: &mut Group<'_>,
-        policy: u32,
-        spans: impl Iterator<Item = &'s [u8]>,
-    ) {
-        let late = &mut self.scratch.late;
-        let mut written = |write: &dyn Fn(&mut Vec<u8>)| {
-            let start = late.bytes.len();
-            write(&mut late.bytes);
-            (start, late.bytes.len())
+    /// The numbers of the group's resource and scope, held until these are taken in.
+    pub(crate) fn context(&mut self, open: &mut Open<'_>) -> (u32, u32) {
+        let resource = self.resource(open);
+        let header = || open.reading.scope_header(open.group);
+        let scope = match open.scope {
+            Some(scope) => scope,
+            None => self.contexts.hold_scope(resource, header()),
         };
-        let resource_header = *group
-            .late_resource
-            .get_or_insert_with(|| written(&|out| group.resource_spans.write_header(out)));
-        let scope_header =
-            *group.late_scope.get_or_insert_with(|| written(&|out| out.extend_from_slice(&group.header)));
-        let start = late.bytes.len();
-        spans.for_each(|span| late.bytes.extend_from_slice(span));
-        let spans = (start, late.bytes.len());
-        let (resource, scope) = group.ordinals;
-        late.runs.push(LateRun { resource, scope, policy, resource_header, scope_header, spans });
+        (resource, *open.scope.insert(scope))
     }
 
-    fn send_late(&mut self, out: &mut Vec<Action>) {
-        let LateOutput { bytes, runs } = &mut self.scratch.late;
-        let at = |(start, end): (usize, usize)| bytes.get(start..end).unwrap_or_default();
+    fn send_late(&mut self, reading: Reading<'_>, out: &mut Vec<Action>) {
+        let LateOutput { spans, runs } = &mut self.scratch.late;
         let marks = self.marks.as_ref();
-        let piece = |run: &LateRun| Piece {
-            resource: run.resource,
-            scope: run.scope,
-            resource_header: at(run.resource_header),
-            scope_header: at(run.scope_header),
-            spans: at(run.spans),
-            mark: marks.map_or(&[][..], |marks| marks.late(run.policy)),
+        let groups = &reading.found.groups;
+        let piece = |run: &LateRun| {
+            let group = groups.get(run.group);
+            Piece {
+                resource: group.map_or(0, |group| group.resource),
+                scope: group.map_or(0, |group| group.scope),
+                resource_header: group.map_or(&[][..], |group| reading.resource_header(group)),
+                scope_header: group.map_or(&[][..], |group| reading.scope_header(group)),
+                spans: spans.get(run.spans.clone()).unwrap_or_default(),
+                mark: marks.map_or(&[][..], |marks| marks.late(run.policy)),
+            }
         };
         if !self.config.verdicts_only {
             self.emitter.write(runs, piece, out);
         }
         runs.clear();
-        bytes.clear();
+        spans.clear();
         runs.shrink_to(MOST_LATE_KEPT / 64);
-        bytes.shrink_to(MOST_LATE_KEPT);
+        spans.shrink_to(MOST_LATE_KEPT);
     }
 }

@@ -1,7 +1,8 @@
 //! The sans-IO tail sampler: policies, verdicts with reasons, the trace store.
 //!
-//! [`compile`] makes a [`PolicySet`] of the collector's `policies`. A [`Sampler`] is one shard: requests and the
-//! time go in, [`Action`]s and the next deadline come out. It knows no sockets, files, threads or clocks.
+//! [`compile`] makes a [`PolicySet`] of the collector's `policies`. A [`Reader`] reads requests; a [`Sampler`] is one
+//! shard: what was read and the time go in, [`Action`]s and the next deadline come out. It knows no sockets, files,
+//! threads or clocks.
 
 mod batches;
 mod compile;
@@ -15,7 +16,6 @@ mod emit;
 mod evidence;
 mod explain;
 mod facts;
-mod grouping;
 mod hold;
 mod index;
 mod ingest;
@@ -27,6 +27,7 @@ mod parents;
 mod policy;
 mod predicate;
 mod probabilistic;
+mod read;
 mod retained;
 mod room;
 mod sampler;
@@ -51,6 +52,6 @@ pub use decision::{Action, Decision, Emit, Evidence, LateSpans, Reason, Trigger,
 pub use explain::{Held, Known, Retained, Standing, Vote, Votes};
 pub use index::Shard;
 pub use policy::{PolicySet, PolicyVotes};
+pub use read::{Reader, Reading};
 pub use room::Evictions;
 pub use sampler::{Sampler, Stats};
-pub use walk::trace_id;

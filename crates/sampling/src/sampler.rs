@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_memory::HUGE_PAGE;
+
 use crate::batches::{Batch, Size};
 use crate::conclude::{Rest, RunKey};
 use crate::condition::ConditionErrors;
@@ -20,6 +22,7 @@ use crate::limits::Meters;
 use crate::marks::Marks;
 use crate::policy::{PolicySet, PolicyVotes};
 use crate::predicate::MatchCache;
+use crate::read::Reader;
 use crate::room::Evictions;
 use crate::segments::Segments;
 use crate::timers::Timers;
@@ -59,6 +62,8 @@ pub struct Sampler {
     /// With `record_policy`.
     pub(crate) marks: Option<Marks>,
     pub(crate) scratch: Scratch,
+    /// For [`Sampler::ingest`].
+    pub(crate) reader: Option<Box<Reader>>,
     pub(crate) runs: Vec<RunKey>,
     pub(crate) votes: Vec<PolicyVotes>,
     /// By class.
@@ -136,7 +141,7 @@ impl Sampler {
         let meters = Meters::new(&policies, config.shards, yielding);
         let leaf_words = policies.predicates.leaves.len().saturating_sub(1) / 64;
         let segment_bytes =
-            config.memory_limit.map_or(1 << 20, |limit| (limit / 16).clamp(64 << 10, 1 << 20));
+            config.memory_limit.map_or(HUGE_PAGE, |limit| (limit / 16).clamp(64 << 10, HUGE_PAGE));
         Self {
             wait: nanos(config.decision_wait),
             wait_after_root: config.decision_wait_after_root_received.map(nanos),
@@ -168,6 +173,7 @@ impl Sampler {
             emitter: Emitter::default(),
             marks: config.record_policy.then(|| Marks::new(&policies)),
             scratch: Scratch::new(policies.predicates.keys.len()),
+            reader: None,
             runs: Vec::new(),
             votes: vec![PolicyVotes::default(); policies.policies.len()],
             stats: Stats::default(),

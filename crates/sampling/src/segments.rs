@@ -4,6 +4,8 @@
 //! them, so sending a run on is one copy. Records of a trace are chained backwards through the table: a trace can be
 //! let go without reading its spans, and a record can move (compaction; later, to disk) without its trace knowing.
 
+use forebay_memory::{HugePages, HugeVec, append};
+
 /// A record's number in the table; [`RecordAt::NONE`] for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordAt(u32);
@@ -36,14 +38,16 @@ const RECORD_TARGET: usize = 64 << 10;
 /// A run of at most so many bytes is not cut to fill what is left of a segment.
 const UNCUT: usize = 2 << 10;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Segment {
-    data: Vec<u8>,
+    data: HugeVec<u8>,
     /// Bytes of the records that are still needed.
     live: usize,
 }
 
 impl Segment {
+    const EMPTY: Self = Self { data: HugeVec::new_in(HugePages), live: 0 };
+
     fn dead(&self) -> usize {
         self.data.len() - self.live
     }
@@ -52,29 +56,31 @@ impl Segment {
 /// The segments of one shard.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    table: Vec<Entry>,
+    table: HugeVec<Entry>,
     free_entry: RecordAt,
     records: usize,
     segments: Vec<Segment>,
     current: usize,
     free: Vec<usize>,
     /// Emptied buffers of the usual size, for the next segments.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<HugeVec<u8>>,
     segment_bytes: usize,
     in_use: usize,
     live: usize,
 }
 
-/// How many emptied buffers are kept.
-const MAX_SPARE: usize = 4;
+/// How many emptied buffers are kept: so many, or one for so many bytes of segments in use. What traces leave is what the
+/// next ones need.
+const SPARE: usize = 4;
+const SPARE_SHARE: usize = 8;
 
 impl Segments {
     pub(crate) fn new(segment_bytes: usize) -> Self {
         Self {
-            table: Vec::new(),
+            table: HugeVec::new_in(HugePages),
             free_entry: RecordAt::NONE,
             records: 0,
-            segments: vec![Segment::default()],
+            segments: vec![Segment::EMPTY],
             current: 0,
             free: Vec::new(),
             spare: Vec::new(),
@@ -117,7 +123,7 @@ impl Segments {
             previous = self.begin(previous, scope, len);
             let data = &mut self.segments[self.current].data;
             for span in spans.by_ref().take(count) {
-                data.extend_from_slice(span);
+                append(data, span);
             }
             left = left.saturating_sub(len);
             records += 1;
@@ -164,7 +170,7 @@ impl Segments {
         segment.live += HEADER + len as usize;
         self.live += HEADER + len as usize;
         let header = u64::from(at.0) | u64::from(len) << 32;
-        segment.data.extend_from_slice(&header.to_le_bytes());
+        append(&mut segment.data, &header.to_le_bytes());
         at
     }
 
@@ -209,7 +215,7 @@ impl Segments {
             segment.data.clear();
         } else {
             // Made for one large span: it would stand there empty until the next span needs another.
-            self.in_use -= std::mem::take(&mut segment.data).capacity();
+            self.in_use -= std::mem::replace(segment, Segment::EMPTY).data.capacity();
         }
     }
 
@@ -221,7 +227,7 @@ impl Segments {
         if segment.dead() == 0 || segment.dead() < segment.data.capacity() / 8 {
             return false;
         }
-        let data = std::mem::take(&mut self.segments[victim].data);
+        let data = std::mem::replace(&mut self.segments[victim].data, HugeVec::new_in(HugePages));
         let mut offset = 0;
         while let Some(header) = data[offset..].first_chunk::<HEADER>() {
             let word = |from: usize| {
@@ -245,7 +251,7 @@ impl Segments {
         let segment = &mut self.segments[self.current];
         let entry = &mut self.table[at as usize];
         (entry.segment, entry.offset) = (self.current as u32, segment.data.len() as u32);
-        segment.data.extend_from_slice(record);
+        append(&mut segment.data, record);
         segment.live += record.len();
     }
 
@@ -266,30 +272,31 @@ impl Segments {
             Some(data) if needed <= data.capacity() => data,
             spare => {
                 self.spare.extend(spare);
-                Vec::with_capacity(needed.max(self.segment_bytes))
+                HugeVec::with_capacity_in(needed.max(self.segment_bytes), HugePages)
             }
         };
         self.in_use += data.capacity();
         self.current = self.free.pop().unwrap_or_else(|| {
-            self.segments.push(Segment::default());
+            self.segments.push(Segment::EMPTY);
             self.segments.len() - 1
         });
         self.segments[self.current].data = data;
     }
 
     fn retire(&mut self, index: usize) {
-        let mut data = std::mem::take(&mut self.segments[index].data);
+        let mut data = std::mem::replace(&mut self.segments[index].data, HugeVec::new_in(HugePages));
         self.free.push(index);
         self.in_use -= data.capacity();
-        if data.capacity() == self.segment_bytes && self.spare.len() < MAX_SPARE {
+        if data.capacity() == self.segment_bytes {
             data.clear();
             self.spare.push(data);
         }
+        self.spare.truncate(SPARE.max(self.in_use / self.segment_bytes / SPARE_SHARE));
     }
 }
 
 /// Makes room for one more without doubling: a table of millions must not hold as many again in reserve.
-pub(crate) fn grow_by_an_eighth<T>(items: &mut Vec<T>) {
+pub(crate) fn grow_by_an_eighth<T>(items: &mut HugeVec<T>) {
     if items.len() == items.capacity() {
         items.reserve_exact(items.len() / 8 + 64);
     }

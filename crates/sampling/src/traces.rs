@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use forebay_memory::{HugePages, HugeVec};
+
 use crate::batches::{Batch, Size};
 use crate::facts::{Candidate, Facts};
 use crate::leaf_set::LeafSet;
@@ -176,7 +178,7 @@ pub(crate) struct Holding {
 /// The slab.
 #[derive(Debug)]
 pub(crate) struct Traces {
-    slots: Vec<Slot>,
+    slots: HugeVec<Slot>,
     free: Vec<u32>,
     next_number: u32,
     /// By class: the undecided, and the retained.
@@ -191,7 +193,7 @@ pub(crate) struct Traces {
 impl Traces {
     pub(crate) fn new(classes: usize, beside: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: HugeVec::new_in(HugePages),
             free: Vec::new(),
             next_number: 0,
             lists: std::array::from_fn(|_| vec![List { oldest: NONE, newest: NONE }; classes]),

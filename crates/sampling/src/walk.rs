@@ -47,11 +47,10 @@ impl Seen {
     }
 }
 
-/// The id of the trace that a [`Sampler`](crate::Sampler) counts a span to, if it has 16 bytes. Whoever routes spans to shards
-/// must ask this: the trace id that comes first counts, as every SDK writes it, and nothing after it is read.
+/// The id of the trace that a span is counted to, if it has 16 bytes: the trace id that comes first counts, as every SDK
+/// writes it, and nothing after it is read.
 #[inline]
-#[must_use]
-pub fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
+pub(crate) fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
     match span.fields().next() {
         Some(SpanField::TraceId(id)) => id.try_into().ok(),
         _ => span.trace_id().try_into().ok(),
@@ -62,12 +61,12 @@ pub fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
 pub(crate) fn span<'a>(
     span: SpanView<'a>,
     policies: &PolicySet,
-    priority_key: &[u8],
+    priority_key: &str,
     caches: &mut [MatchCache],
     seen: &mut Seen,
     matched: &mut LeafSet,
 ) -> SpanFacts<'a> {
-    let predicates = &policies.predicates;
+    let (predicates, priority_key) = (&policies.predicates, priority_key.as_bytes());
     let (head, mut fields) = span.head();
     let mut facts = SpanFacts { start: head.start, end: head.end, ..SpanFacts::default() };
     let (mut parent, mut name, mut status) = (head.parent_span_id, head.name, None);

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_otlp::traces::TracesView;
-use forebay_sampling::{
-    Action, PolicyConfig, PriorityClasses, Sampler, SamplerConfig, Trigger, compile, trace_id,
-};
+use forebay_sampling::{Action, PolicyConfig, PriorityClasses, Sampler, SamplerConfig, Trigger, compile};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -154,7 +152,7 @@ fn a_day_of_agent_tasks_under_a_byte_budget() {
                 Action::Emit(emit) => {
                     for resource in TracesView::new(&emit.request).resource_spans() {
                         for span in resource.scope_spans().flat_map(|scope| scope.spans()) {
-                            *kept.entry(task_of(trace_id(span).unwrap())).or_default() += 1;
+                            *kept.entry(task_of(span.trace_id().try_into().unwrap())).or_default() += 1;
                         }
                     }
                 }

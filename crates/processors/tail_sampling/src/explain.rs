@@ -1,14 +1,13 @@
 //! The processor's answers: recent verdicts, and all that is known of one trace.
 
 use crate::recent::{Late, Recent, Remembered, Strings, hex, nanos, shown};
-use crate::shard::Control;
-use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use forebay_sampling::{Held, Known, PolicySet, Retained, Shard, Standing, Verdict};
+use crate::shard::Shard;
+use forebay_sampling::{Held, Known, PolicySet, Retained, Shard as Part, Standing, Verdict};
 use forebay_telemetry::{
     BareVerdict, DecisionFilter, DecisionRecord, DecisionSource, ExplainedVerdict, Explanation, HeldTrace,
     LateSpansRecord, PolicyVote, Remembered as Memory, RetainedTrace, TraceTimes,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 /// What a processor shows of itself.
@@ -26,17 +25,11 @@ pub(crate) struct Source {
 /// One shard, seen from outside.
 pub(crate) struct ShardView {
     pub recent: Arc<Recent>,
-    pub control: Sender<Control>,
+    /// Gone once the processor has stopped: nothing is held then.
+    pub shard: Weak<Shard>,
 }
 
-/// What a shard knows of a trace, and when it said so.
-pub(crate) struct Answer {
-    pub now: Duration,
-    pub known: Known,
-}
-
-const BUSY: &str = "the thread that owns the trace did not answer in time: it is busy";
-const QUEUED: &str = "other questions wait for the thread that owns the trace: it is busy";
+const BUSY: &str = "what is held could not be looked at in time: the sampler is busy";
 
 /// Unix nanoseconds.
 pub(crate) fn unix_nanos(time: SystemTime) -> u64 {
@@ -59,7 +52,7 @@ impl DecisionSource for Source {
 
     fn explain(&self, trace_id: [u8; 16], timeout: Duration) -> Explanation {
         let count = self.shards.len();
-        let owner = if count > 1 { Shard::index_of(&trace_id, count, self.seed) } else { 0 };
+        let owner = if count > 1 { Part::index_of(&trace_id, count, self.seed) } else { 0 };
         let mut explanation = Explanation {
             processor: self.processor.clone(),
             pipeline: self.pipeline.clone(),
@@ -67,7 +60,7 @@ impl DecisionSource for Source {
             ..Explanation::default()
         };
         let Some(shard) = self.shards.get(owner) else { return explanation };
-        let answer = shard.ask(trace_id, timeout);
+        let answer = shard.shard.upgrade().map(|shard| shard.explain(&trace_id, timeout));
         // Read after the answer: a verdict that fell in between is not missed.
         let (verdicts, late) = (shard.recent.verdicts(), shard.recent.late_spans());
         let mine = || verdicts.iter().filter(|(one, _)| one.trace_id == trace_id);
@@ -76,11 +69,11 @@ impl DecisionSource for Source {
         let since = late.iter().next().filter(|_| late.forgetful).map(|(oldest, _)| oldest.at);
         let matters = |since: &u64| mine().next().is_none_or(|(first, _)| first.decided_at < *since);
         explanation.late_known_since_unix_ms = since.filter(matters).map(|since| self.unix_ms(since));
-        let Answer { now, known } = match answer {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return explanation,
-            Err(why) => {
-                explanation.unanswered = Some(why);
+        let (now, known) = match answer {
+            Some(Some(answer)) => answer,
+            None => return explanation,
+            Some(None) => {
+                explanation.unanswered = Some(BUSY);
                 return explanation;
             }
         };
@@ -231,23 +224,6 @@ impl Source {
             });
         }
         groups
-    }
-}
-
-impl ShardView {
-    /// Asks the shard's thread; nothing when it has ended, and so holds nothing.
-    fn ask(&self, trace_id: [u8; 16], timeout: Duration) -> Result<Option<Answer>, &'static str> {
-        let (reply, answer) = bounded(1);
-        match self.control.try_send(Control::Explain { trace_id, reply }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(QUEUED),
-            Err(TrySendError::Disconnected(_)) => return Ok(None),
-        }
-        match answer.recv_timeout(timeout) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(RecvTimeoutError::Timeout) => Err(BUSY),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The `tail_sampling` processor: threads, channels and metrics around the sans-IO sampler.
 //!
-//! Each shard is one thread that owns its traces. A request goes, its bytes shared, to the shards that its trace ids
-//! hash to; what a shard keeps goes on to the next stage.
+//! Traces belong to shards by their ids. Whoever brings a request reads it and takes it in, shard by shard, each for as long
+//! as it has that shard's lock; a thread for each shard decides what is due and hands on what is kept.
 
 mod config;
+mod entrance;
 mod explain;
 mod log;
 mod memory;
@@ -11,9 +12,9 @@ mod metrics;
 mod patience;
 mod processor;
 mod recent;
-mod router;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 pub use config::{FACTORY, read_sampler};

@@ -1,28 +1,23 @@
-//! The running processor: its shards' threads and their entrance.
+//! The running processor: its shards, their threads and their entrance.
 
 use crate::config::Config;
+use crate::entrance::{Entrance, Readers};
 use crate::explain::{ShardView, Source, unix_nanos};
 use crate::metrics::{Metrics, observe_oldest};
 use crate::recent::Recent;
-use crate::router::Router;
-use crate::shard::{Control, Worker};
-use forebay_channel::{Limits, bounded};
-use forebay_component::{BuildError, Consumer, Context, Drained, Processor, queue_depth};
-use forebay_sampling::{PolicySet, Sampler, Shard};
+use crate::shard::Shard;
+use crate::worker::Worker;
+use forebay_component::{BuildError, Consumer, Context, Drained, Processor};
+use forebay_sampling::{PolicySet, Sampler, Shard as Part};
+use forebay_telemetry::QueueDepth;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
-/// What may wait in front of each shard: enough for bursts, little beside what the store holds.
-const ENTRANCE: Limits = Limits { items: 1024, bytes: 16 << 20 };
-
-/// Questions that may wait for a shard.
-const CONTROL: usize = 16;
-
 /// The running processor.
 pub(crate) struct TailSampling {
-    router: Arc<Router>,
-    shards: Vec<(crossbeam_channel::Sender<Control>, JoinHandle<Drained>)>,
+    entrance: Arc<Entrance>,
+    shards: Vec<(Arc<Shard>, JoinHandle<Drained>)>,
 }
 
 impl TailSampling {
@@ -39,7 +34,6 @@ impl TailSampling {
         // Random, so that nobody can choose trace ids that fall into one shard or one bucket.
         let seed = rand::random();
         let (clock, wall) = (Instant::now(), SystemTime::now());
-        let mut entrances = Vec::with_capacity(count);
         let mut shards = Vec::with_capacity(count);
         let mut views = Vec::with_capacity(count);
         let settings = config.sampler(count);
@@ -48,32 +42,28 @@ impl TailSampling {
             .map(|index| Metrics::new(context, &policies, &settings.priority.order, index == 0))
             .collect();
         observe_oldest(context, &metrics, clock);
+        let readers = Readers::new(settings.clone(), Arc::clone(&policies), seed);
         for (index, metrics) in metrics.into_iter().enumerate() {
-            let (entrance, input) = bounded(ENTRANCE);
-            let (asked, control) = crossbeam_channel::bounded(CONTROL);
+            let sampler = Sampler::new(settings.clone(), Arc::clone(&policies), seed);
+            let part = (count > 1).then_some(Part { index, count });
+            let shard = Arc::new(Shard::new(sampler, part, clock));
             let recent = Arc::new(Recent::new(config.recent(count), Arc::clone(&policies)));
-            views.push(ShardView { recent: Arc::clone(&recent), control: asked.clone() });
+            views.push(ShardView { recent: Arc::clone(&recent), shard: Arc::downgrade(&shard) });
             let worker = Worker {
-                sampler: Sampler::new(settings.clone(), Arc::clone(&policies), seed),
-                shard: (count > 1).then_some(Shard { index, count }),
-                input,
-                control,
+                shard: Arc::clone(&shard),
+                reader: readers.make(),
                 next: Arc::clone(next),
                 metrics,
                 recent,
-                started: clock,
-                deadline: None,
-                actions: Vec::new(),
                 drained: Drained::default(),
                 reported: None,
-                request: Vec::new(),
+                actions: Vec::new(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("sampler-{index}"))
                 .spawn(move || worker.run())
                 .map_err(|error| BuildError(format!("cannot start a thread: {error}")))?;
-            entrances.push(entrance);
-            shards.push((asked, thread));
+            shards.push((shard, thread));
         }
         context.telemetry.decisions.register(Arc::new(Source {
             processor: context.id.to_string(),
@@ -83,24 +73,22 @@ impl TailSampling {
             seed,
             epoch: unix_nanos(wall),
         }));
-        let router = Arc::new(Router::new(entrances, seed));
-        let depths = router.depths();
-        context.status.queue(move || queue_depth(&depths));
+        let all: Vec<_> = shards.iter().map(|(shard, _)| Arc::clone(shard)).collect();
+        let observed = all.clone();
+        context.status.queue(move || waiting(&observed));
+        let entrance = Arc::new(Entrance::new(all, readers));
         context.status.ok();
-        Ok(Self { router, shards })
+        Ok(Self { entrance, shards })
     }
 }
 
 impl Processor for TailSampling {
     fn consumer(&self) -> Arc<dyn Consumer> {
-        Arc::clone(&self.router) as Arc<dyn Consumer>
+        Arc::clone(&self.entrance) as Arc<dyn Consumer>
     }
 
     fn shutdown(self: Box<Self>, deadline: Instant) -> Drained {
-        for (control, _) in &self.shards {
-            // A thread ends by itself only after this message; a send to a dead thread changes nothing.
-            let _ = control.send(Control::Stop(deadline));
-        }
+        self.shards.iter().for_each(|(shard, _)| shard.stop(deadline));
         let drained = self.shards.into_iter().map(|(_, thread)| thread.join().unwrap_or_default());
         drained.fold(Drained::default(), |sum, shard| Drained {
             sent: sum.sent + shard.sent,
@@ -108,4 +96,11 @@ impl Processor for TailSampling {
             left: sum.left + shard.left,
         })
     }
+}
+
+/// What waits in front of the shards.
+fn waiting(shards: &[Arc<Shard>]) -> QueueDepth {
+    let sums = shards.iter().map(|shard| shard.waiting());
+    let (used, capacity) = sums.fold((0, 0), |sum, one| (sum.0 + one.0 as u64, sum.1 + one.1 as u64));
+    QueueDepth { used, capacity, unit: "bytes", bytes: used }
 }

@@ -68,7 +68,7 @@ impl Recent {
         Self { policies, verdicts: Log::new(limit - late), late: Log::new(late) }
     }
 
-    pub fn decided(&self, decision: Decision) {
+    pub fn decided(&self, decision: &Decision) {
         let place = |name: &Arc<str>| self.policies.names().position(|known| Arc::ptr_eq(known, name));
         let policy = decision.policy.as_ref().and_then(place).and_then(|place| u32::try_from(place).ok());
         let evidence = decision.evidence.as_ref();
@@ -89,7 +89,7 @@ impl Recent {
             trigger: decision.trigger,
             policy,
             span_id: evidence.and_then(|fact| fact.span_id),
-            votes: decision.votes,
+            votes: decision.votes.clone(),
             spans: decision.spans,
             bytes: decision.bytes,
             first_seen: nanos(decision.first_seen),

@@ -1,246 +1,255 @@
-//! One shard's thread.
+//! One shard: a sampler behind a lock. Whoever brings a request takes it in; a thread does what is due.
 
-use crate::explain::Answer;
-use crate::metrics::Metrics;
-use crate::recent::{Recent, hex, shown};
-use crossbeam_channel::{Receiver as Lane, Sender, select};
-use forebay_channel::Receiver;
-use forebay_component::{Consumer, Drained, Payload, deliver};
-use forebay_sampling::{Action, Decision, Sampler, Shard};
-use std::sync::Arc;
+use forebay_component::Payload;
+use forebay_sampling::{Action, Known, Reader, Reading, Sampler, Shard as Part};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Requests taken in before the shard looks at deadlines and its control lane again.
-const BURST: usize = 64;
+/// What may wait while the next stage takes nothing, or while as many traces are held as may be: enough for a stall,
+/// little beside what the store holds.
+const WAITING: Limit = Limit { requests: 1024, bytes: 16 << 20 };
 
-/// How long the shard lets requests gather when one has woken it: each wake-up costs as much as several requests, and
-/// no client waits for it, since a request is acknowledged when it has been queued.
-const LINGER: Duration = Duration::from_millis(1);
-
-/// The longest sleep: statistics of an idle shard stay true without it, deadlines wake it.
-const IDLE: Duration = Duration::from_secs(3600);
-
-/// How many actions' memory one request leaves to the next.
-const MOST_ACTIONS_KEPT: usize = 8192;
-
-/// Requests up to this size are copied before they are read: what the cores' second-level caches hold.
-const COPIED: usize = 512 << 10;
-
-/// Failed conditions are reported so often at most: they may fail on every span.
-const REPORT: Duration = Duration::from_secs(60);
-
-/// What a shard is told and asked beside its data.
-pub(crate) enum Control {
-    /// Stop; everything must be over by then.
-    Stop(Instant),
-    /// Say what is known of a trace.
-    Explain { trace_id: [u8; 16], reply: Sender<Answer> },
+struct Limit {
+    requests: usize,
+    bytes: usize,
 }
 
-/// The owner of one shard's traces.
-pub(crate) struct Worker {
-    pub sampler: Sampler,
-    /// Which part of each request is ours; none when there is only one shard.
-    pub shard: Option<Shard>,
-    pub input: Receiver<Payload>,
-    pub control: Lane<Control>,
-    pub next: Arc<dyn Consumer>,
-    pub metrics: Metrics,
-    pub recent: Arc<Recent>,
+/// How often the thread looks while requests come: often enough for what is kept, seldom beside what they cost.
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
+
+/// The shard is stopping and takes nothing more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed;
+
+/// Traces of one part of all ids.
+pub(crate) struct Shard {
+    /// None when it is the only shard.
+    part: Option<Part>,
     /// When the sampler's clock read zero.
-    pub started: Instant,
+    started: Instant,
+    state: Mutex<State>,
+    /// There is something for the thread to do.
+    work: Condvar,
+    /// A caller may try again.
+    room: Condvar,
+    /// What was decided has been reported.
+    reported: Condvar,
+    /// What `state.waiting` holds.
+    waiting_requests: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+/// What callers and the thread share.
+pub(crate) struct State {
+    pub sampler: Sampler,
+    /// What the sampler says is to be done: by the thread, in this order.
+    pub actions: Vec<Action>,
+    /// Something was taken in since the thread looked.
+    pub stirred: bool,
+    /// The thread has yet to report some of what was decided.
+    pub reporting: bool,
+    /// The next stage has turned the thread away, which goes on trying.
+    pub turned_away: bool,
     /// When the stop must be over; none while running.
     pub deadline: Option<Instant>,
-    pub actions: Vec<Action>,
-    pub drained: Drained,
-    /// When failed conditions were reported last.
-    pub reported: Option<Instant>,
-    /// The request that is being taken in: at most [`COPIED`] bytes.
-    pub request: Vec<u8>,
+    /// Requests that cannot be taken in yet, oldest first.
+    waiting: VecDeque<Payload>,
+    /// When the sleeping thread will look by itself; none while it is awake.
+    wakes_at: Option<Instant>,
 }
 
-impl Worker {
-    pub fn run(mut self) -> Drained {
-        let never = crossbeam_channel::never();
-        while self.deadline.is_none() {
-            let due =
-                self.sampler.next_deadline().map_or(IDLE, |due| due.saturating_sub(self.started.elapsed()));
-            // With block_on_overflow nothing is taken in until there is room; a deadline or a stop ends the wait.
-            let input = if self.sampler.is_full() { &never } else { self.input.as_crossbeam() };
-            let waits = input.is_empty();
-            select! {
-                recv(input) -> payload => match payload {
-                    Ok(payload) => {
-                        if waits { std::thread::sleep(LINGER) }
-                        self.input.taken(&payload);
-                        self.ingest(payload)
-                    }
-                    // Every sender is gone without a stop: nothing more can come.
-                    Err(_) => self.deadline = Some(Instant::now()),
-                },
-                recv(self.control) -> control => match control {
-                    Ok(control) => control.obey(&self.sampler, self.started, &mut self.deadline),
-                    Err(_) => self.deadline = Some(Instant::now()),
-                },
-                default(due) => {}
-            }
-            for _ in 1..BURST {
-                if self.sampler.is_full() {
-                    break;
-                }
-                let Ok(payload) = self.input.try_recv() else { break };
-                self.ingest(payload);
-            }
-            self.tick();
+impl State {
+    /// Whether requests can be taken in.
+    fn is_open(&self) -> bool {
+        !self.turned_away && !self.sampler.is_full()
+    }
+}
+
+impl Shard {
+    pub fn new(sampler: Sampler, part: Option<Part>, started: Instant) -> Self {
+        let state = State {
+            sampler,
+            actions: Vec::new(),
+            stirred: false,
+            reporting: false,
+            turned_away: false,
+            deadline: None,
+            waiting: VecDeque::new(),
+            wakes_at: None,
+        };
+        Self {
+            part,
+            started,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            reported: Condvar::new(),
+            waiting_requests: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
         }
-        // Upstream stages have stopped: what is queued is all there is, and little beside what is held.
-        while let Ok(payload) = self.input.try_recv() {
-            self.ingest(payload);
+    }
+
+    /// Which part of each request is its own; none when all of it is.
+    pub fn part(&self) -> Option<Part> {
+        self.part
+    }
+
+    /// The sampler's time.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When the sampler's clock reads `at`.
+    fn instant(&self, at: Duration) -> Option<Instant> {
+        self.started.checked_add(at)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// It takes nothing more.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the requests that wait, and how many there may be.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiting_bytes.load(Ordering::Relaxed), WAITING.bytes)
+    }
+
+    /// Whether a request of `len` bytes can be taken in or wait; until `deadline` it waits for that.
+    pub fn has_room(&self, len: usize, deadline: Option<Instant>) -> bool {
+        let has_room = || {
+            let requests = self.waiting_requests.load(Ordering::Acquire);
+            let bytes = self.waiting_bytes.load(Ordering::Acquire);
+            // One request larger than the limit still passes when none waits.
+            requests == 0 || (requests < WAITING.requests && bytes + len <= WAITING.bytes)
+        };
+        if self.is_closed() || has_room() {
+            return !self.is_closed();
         }
-        loop {
-            let now = self.started.elapsed();
-            let more = self.sampler.flush(now, &mut self.actions);
-            self.act(now);
-            if !more {
+        let Some(deadline) = deadline else { return false };
+        let mut state = self.lock();
+        while !self.is_closed() && !has_room() {
+            if self.room.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        self.metrics.publish(&self.sampler);
-        self.reported = None;
-        self.report();
-        self.drained
+        !self.is_closed() && has_room()
     }
 
-    /// Logs conditions that could not be evaluated (`error_mode: ignore`).
-    fn report(&mut self) {
-        if self.reported.is_none_or(|last| last.elapsed() >= REPORT)
-            && let Some(errors) = self.sampler.take_condition_errors()
-        {
-            self.reported = Some(Instant::now());
-            tracing::warn!(
-                errors = errors.count,
-                condition = errors.condition,
-                "tail_sampling: an OTTL condition could not be evaluated, and counts as not holding: {}",
-                errors.error
-            );
+    /// [`Self::take_in`] unless another thread is at it.
+    pub fn try_take_in(&self, reading: Reading<'_>, payload: &Payload) -> Option<Result<(), Closed>> {
+        Some(self.take_in_locked(self.state.try_lock()?, reading, payload))
+    }
+
+    /// Takes in its part of a request, or has it wait.
+    pub fn take_in(&self, reading: Reading<'_>, payload: &Payload) -> Result<(), Closed> {
+        self.take_in_locked(self.lock(), reading, payload)
+    }
+
+    fn take_in_locked(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        reading: Reading<'_>,
+        payload: &Payload,
+    ) -> Result<(), Closed> {
+        if state.deadline.is_some() {
+            return Err(Closed);
         }
-    }
-
-    /// The bytes were written on another core: reading span by span waits for each cache line, while a copy in one go
-    /// has the processor fetch ahead, and its buffer stays in this core's cache. It takes 0.2 of the 1.9 CPU-s per million
-    /// spans of `tail_sampling_100` away (docs/adr/0006).
-    fn ingest(&mut self, payload: Payload) {
-        let now = self.started.elapsed();
-        let body = payload.body;
-        if body.len() <= COPIED {
-            self.request.clear();
-            self.request.extend_from_slice(&body);
-            drop(body);
-            self.sampler.ingest(&self.request, self.shard, now, &mut self.actions);
+        let now = Instant::now();
+        if state.is_open() && state.waiting.is_empty() {
+            let State { sampler, actions, .. } = &mut *state;
+            sampler.take_in(reading, self.part, now.saturating_duration_since(self.started), actions);
         } else {
-            self.sampler.ingest(&body, self.shard, now, &mut self.actions);
+            self.waiting_requests.fetch_add(1, Ordering::Release);
+            self.waiting_bytes.fetch_add(payload.body.len(), Ordering::Release);
+            state.waiting.push_back(Payload::traces(payload.body.clone(), payload.items));
         }
-        self.act(now);
-    }
-
-    fn tick(&mut self) {
-        let now = self.started.elapsed();
-        if self.sampler.next_deadline().is_some_and(|due| due <= now) {
-            let begun = Instant::now();
-            self.sampler.tick(now, &mut self.actions);
-            self.metrics.decision_latency.observe(begun.elapsed().as_secs_f64() * 1e3);
-            self.act(now);
+        state.stirred = true;
+        // One that sleeps for long is to look soon; it will find what else comes until then.
+        if state.wakes_at.is_some_and(|at| at > now + LOOK) {
+            state.wakes_at = None;
+            drop(state);
+            self.work.notify_one();
         }
-        self.metrics.publish(&self.sampler);
-        self.report();
-
-        self.metrics.remembers(self.recent.memory());
+        Ok(())
     }
 
-    fn act(&mut self, now: Duration) {
-        self.carry_out(now);
-        self.actions.shrink_to(MOST_ACTIONS_KEPT);
+    /// Takes in what waits, as far as there is room for it.
+    pub fn take_in_waiting(&self, state: &mut State, reader: &mut Reader) {
+        let before = state.waiting.len();
+        while (state.is_open() || state.deadline.is_some())
+            && let Some(payload) = state.waiting.pop_front()
+        {
+            let State { sampler, actions, .. } = state;
+            sampler.take_in(reader.read(&payload.body), self.part, self.now(), actions);
+            self.waiting_requests.fetch_sub(1, Ordering::Release);
+            self.waiting_bytes.fetch_sub(payload.body.len(), Ordering::Release);
+        }
+        if state.waiting.len() < before {
+            self.room.notify_all();
+        }
     }
 
-    fn carry_out(&mut self, now: Duration) {
-        for action in self.actions.drain(..) {
-            match action {
-                Action::Decided(decision) => {
-                    self.metrics.decided(&decision);
-                    log(&decision);
-                    self.recent.decided(*decision);
-                }
-                Action::Late(late) => {
-                    self.metrics.late(&late);
-                    self.recent.late(&late, now);
-                }
-                Action::Emit(emit) => {
-                    let spans = emit.spans as u64;
-                    let (control, started, deadline) = (&self.control, self.started, &mut self.deadline);
-                    let (metrics, sampler, mut asked) = (&mut self.metrics, &self.sampler, 0_u32);
-                    let delivered = deliver(&self.next, Payload::traces(emit.request, emit.spans), || {
-                        // Asked again: it does not fit, perhaps for long, and the figures must be true meanwhile.
-                        if asked == 1 {
-                            metrics.publish(sampler);
-                        }
-                        asked = asked.saturating_add(1);
-                        // A stop's deadline also bounds a delivery that was under way when it came.
-                        while let Ok(control) = control.try_recv() {
-                            control.obey(sampler, started, deadline);
-                        }
-                        *deadline
-                    });
-                    match delivered {
-                        Ok(()) => {
-                            self.metrics.outgoing.inc_by(spans);
-                            self.drained.sent += spans;
-                        }
-                        Err((refusal, _)) => {
-                            self.metrics.undelivered(spans, refusal.reason);
-                            self.drained.dropped += spans;
-                            tracing::error!(
-                                spans,
-                                reason = refusal.reason.as_str(),
-                                "tail_sampling: dropped: {refusal}"
-                            );
-                        }
-                    }
-                }
+    /// Has the thread sleep until something may be due, or a request comes.
+    pub fn sleep(&self, state: &mut MutexGuard<'_, State>) {
+        let soon = Instant::now() + LOOK;
+        let due = match state.sampler.next_deadline() {
+            _ if std::mem::take(&mut state.stirred) => Some(soon),
+            due => due.and_then(|due| self.instant(due)).map(|due| due.max(soon)),
+        };
+        match due {
+            Some(due) => {
+                state.wakes_at = Some(due);
+                self.work.wait_until(state, due);
+            }
+            None => {
+                state.wakes_at = soon.checked_add(FOREVER);
+                self.work.wait(state);
             }
         }
+        state.wakes_at = None;
     }
-}
 
-impl Control {
-    fn obey(self, sampler: &Sampler, started: Instant, deadline: &mut Option<Instant>) {
-        match self {
-            Self::Stop(at) => *deadline = Some(at),
-            Self::Explain { trace_id, reply } => {
-                // Whoever asked may have given up.
-                let _ = reply.try_send(Answer { now: started.elapsed(), known: sampler.explain(&trace_id) });
+    /// Has the thread decide what is held and end. Nothing is taken in from now on.
+    pub fn stop(&self, deadline: Instant) {
+        self.closed.store(true, Ordering::Release);
+        self.lock().deadline = Some(deadline);
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// All of what was decided is reported.
+    pub fn reported(&self) {
+        self.lock().reporting = false;
+        self.reported.notify_all();
+    }
+
+    /// What is known of a trace, and at which of the sampler's times; none when it is busy for as long as `timeout`.
+    /// Verdicts from before that time have been reported by then.
+    pub fn explain(&self, trace_id: &[u8; 16], timeout: Duration) -> Option<(Duration, Known)> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state.try_lock_until(deadline)?;
+        while state.reporting || !state.actions.is_empty() {
+            self.work.notify_one();
+            if self.reported.wait_until(&mut state, deadline).timed_out() {
+                return None;
             }
         }
+        Some((self.now(), state.sampler.explain(trace_id)))
+    }
+
+    /// When the stop must be over; none while running.
+    pub fn give_up_at(&self) -> Option<Instant> {
+        self.lock().deadline
     }
 }
 
-/// One line for each verdict, for who asks for it (`service.telemetry.logs.level: debug`).
-fn log(decision: &Decision) {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    let or = |text: &Option<Arc<str>>, other: &str| text.as_deref().unwrap_or(other).to_owned();
-    let verdict = shown(decision.verdict);
-    let root = or(&decision.root_name, "a trace without its root");
-    let why = match (&decision.policy, &decision.evidence) {
-        (Some(policy), Some(fact)) => format!("policy {policy}: {} = {}", fact.key, fact.value),
-        (Some(policy), None) => format!("policy {policy}"),
-        (None, _) => decision.reason.as_str().to_owned(),
-    };
-    tracing::debug!(
-        trace_id = %hex(&decision.trace_id),
-        spans = decision.spans,
-        priority = or(&decision.priority, "none"),
-        trigger = decision.trigger.as_str(),
-        "{verdict}: {root}: {why}"
-    );
-}
+/// As good as never.
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);

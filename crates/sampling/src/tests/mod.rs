@@ -15,6 +15,7 @@ mod model;
 mod patience;
 mod policies;
 mod properties;
+mod read;
 mod retained;
 mod sampler;
 mod segments;

@@ -1,10 +1,13 @@
-//! What is known of a trace: kept, dropped, held, late, unknown, and when its thread is busy.
+//! What is known of a trace: kept, dropped, held, late, unknown, and when its sampler is busy.
 
 use super::{PRIORITY, soon, start};
 use crate::explain::{ShardView, Source};
 use crate::recent::Recent;
+use crate::shard::Shard;
 use forebay_component::Processor;
-use forebay_sampling::{Decision, Evidence, PolicySet, Reason, Trigger, Verdict, compile};
+use forebay_sampling::{
+    Decision, Evidence, PolicySet, Reason, Sampler, SamplerConfig, Trigger, Verdict, compile,
+};
 use forebay_telemetry::{DecisionFilter, DecisionSource, Explanation, Telemetry};
 use forebay_testkit::{Sink, requests};
 use std::sync::Arc;
@@ -144,7 +147,7 @@ async fn a_verdict_that_turned_is_a_history() {
 }
 
 #[tokio::test]
-async fn a_full_next_stage_does_not_keep_the_shard_from_answering() {
+async fn a_full_next_stage_does_not_keep_the_sampler_from_answering() {
     let sink = Arc::new(Sink::default());
     sink.close();
     let (telemetry, processor) = start(&PRIORITY.replace("SHARDS", "1"), &sink);
@@ -152,10 +155,9 @@ async fn a_full_next_stage_does_not_keep_the_shard_from_answering() {
     send(&*processor, 2, 0, 1, None);
     let kept = until(&telemetry, 1, |now| !now.verdicts.is_empty());
     assert_eq!(kept.unanswered, None);
-    // The second waits at the entrance, of which the shard knows nothing yet.
-    assert!(!explain(&telemetry, 2).knows());
-    sink.open();
+    // The second is taken in all the same.
     until(&telemetry, 2, |now| now.held.is_some());
+    sink.open();
     processor.shutdown(soon());
 }
 
@@ -223,23 +225,21 @@ async fn decisions_are_found_by_what_they_are() {
     assert_eq!(count(&both, 1000), 0);
 }
 
-fn nobody_answers(limit: usize) -> (Source, crossbeam_channel::Receiver<crate::shard::Control>) {
+#[test]
+fn a_busy_sampler_is_not_waited_for_and_a_stopped_one_holds_nothing() {
     let policies: Arc<PolicySet> = Arc::new(compile(&[]).unwrap_or_default());
-    let (control, lane) = crossbeam_channel::bounded(1);
-    let recent = Arc::new(Recent::new(limit, Arc::clone(&policies)));
-    let shards = vec![ShardView { recent, control }];
+    let sampler = Sampler::new(SamplerConfig::default(), Arc::clone(&policies), 1);
+    let shard = Arc::new(Shard::new(sampler, None, Instant::now()));
+    let recent = Arc::new(Recent::new(1 << 20, Arc::clone(&policies)));
+    let shards = vec![ShardView { recent, shard: Arc::downgrade(&shard) }];
     let source =
         Source { processor: "s".to_owned(), pipeline: None, policies, shards, seed: 1, epoch: 5_000_000_000 };
-    (source, lane)
-}
-
-#[test]
-fn a_busy_thread_is_not_waited_for_and_a_stopped_one_holds_nothing() {
-    let (source, lane) = nobody_answers(1 << 20);
     let ask = || source.explain([1; 16], Duration::from_millis(1));
-    assert!(ask().unanswered.unwrap().contains("did not answer in time"));
-    assert!(ask().unanswered.unwrap().contains("other questions wait"));
-    drop(lane);
+    let busy = shard.lock();
+    assert!(ask().unanswered.unwrap().contains("busy"));
+    drop(busy);
+    assert_eq!(ask().unanswered, None);
+    drop(shard);
     let stopped = ask();
     assert_eq!((stopped.unanswered, stopped.knows()), (None, false));
     assert_eq!(stopped.remembered.since_unix_ms, Some(5_000), "none has been forgotten since the start");
@@ -249,7 +249,7 @@ fn a_busy_thread_is_not_waited_for_and_a_stopped_one_holds_nothing() {
 fn the_default_remembers_some_twenty_thousand_verdicts() {
     let recent = Recent::new(8 << 20, Arc::default());
     for number in 0..60_000_u64 {
-        recent.decided(Decision {
+        recent.decided(&Decision {
             trace_id: requests::trace_id(number),
             verdict: Verdict::Kept,
             reason: Reason::PolicyMatch,
