@@ -124,10 +124,10 @@ pub struct Stats {
 const BESIDE: usize = 64;
 
 /// A tick decides no more traces once it has sent on this many requests: the rest is due at once.
-const REQUESTS_PER_TICK: usize = 16;
+const REQUESTS_PER_TICK: usize = 2;
 
 /// Nor once it has reported this many verdicts: each takes memory until it is looked at.
-const ACTIONS_PER_TICK: usize = 4096;
+const ACTIONS_PER_TICK: usize = 128;
 
 impl Sampler {
     /// A sampler without traces. `seed` should be random and secret, and the same for all shards of a processor.
