@@ -85,7 +85,7 @@ fn reading(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     let mut reader = Reader::new(&SamplerConfig::default(), Arc::new(policies()?), SEED);
     let (one, other) = (Shard { index: 0, count: 2 }, Shard { index: 1, count: 2 });
     let mut shards = move |request: &Bytes| -> u64 {
-        let reading = reader.read(request);
+        let reading = reader.read(request, None);
         u64::from(reading.concerns(one)) + u64::from(reading.concerns(other))
     };
     Ok(Box::new(move || requests.iter().map(&mut shards).sum()))

@@ -48,4 +48,10 @@ pub trait Consumer: Send + Sync {
     fn holds_back(&self) -> bool {
         false
     }
+
+    /// Whether payloads should come with an index of their spans: it costs little beside validation, and saves a stage
+    /// that reads every span from walking them again.
+    fn wants_index(&self) -> bool {
+        false
+    }
 }

@@ -114,6 +114,7 @@ impl FanOut {
                 signal: payload.signal,
                 body: payload.body.clone(),
                 items: payload.items,
+                index: payload.index.clone().filter(|_| branch.consumer.wants_index()),
                 origin: Arc::clone(&payload.origin),
                 ack,
             };
@@ -142,6 +143,10 @@ impl FanOut {
 }
 
 impl Consumer for FanOut {
+    fn wants_index(&self) -> bool {
+        self.branches.iter().any(|branch| branch.consumer.wants_index())
+    }
+
     fn consume(&self, payload: Payload) -> Result<(), Refused> {
         self.give(payload, &|branch, payload| branch.consume(payload))
     }

@@ -3,6 +3,7 @@
 use crate::ack::Ack;
 use bytes::Bytes;
 use forebay_channel::Weigh;
+use forebay_otlp::traces::SpanIndex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct Payload {
     pub body: Bytes,
     /// Items (spans) in the body.
     pub items: usize,
+    /// What validation noted of the body, if some stage asked for it ([`Consumer::wants_index`](crate::Consumer::wants_index)).
+    pub index: Option<Arc<SpanIndex>>,
     /// Where it came from.
     pub origin: Arc<Origin>,
     /// Completed by the stage that takes responsibility.
@@ -53,7 +56,14 @@ pub struct Payload {
 impl Payload {
     /// A traces payload of unknown origin that nobody waits for.
     pub fn traces(body: impl Into<Bytes>, items: usize) -> Self {
-        Self { signal: Signal::Traces, body: body.into(), items, origin: Arc::default(), ack: Ack::none() }
+        Self {
+            signal: Signal::Traces,
+            body: body.into(),
+            items,
+            index: None,
+            origin: Arc::default(),
+            ack: Ack::none(),
+        }
     }
 
     /// The same payload with another acknowledgement.

@@ -4,6 +4,7 @@
 
 mod filter;
 mod groups;
+mod index;
 pub(crate) mod keys;
 mod span;
 mod validate;
@@ -11,8 +12,9 @@ mod value;
 
 pub use filter::{retain_spans, without_invalid_spans};
 pub use groups::{ResourceSpansView, ResourceView, ScopeSpansView, ScopeView, TracesView};
+pub use index::{IndexedScope, Parent, SpanEntry, SpanIndex};
 pub use span::{EventView, LinkView, SpanField, SpanFields, SpanHead, SpanView, StatusView};
-pub use validate::{IdError, InvalidSpans, RequestStats, check_ids, validate};
+pub use validate::{IdError, InvalidSpans, RequestStats, check_ids, validate, validate_and_index};
 pub use value::{AnyValueView, ArrayView, KeyValueView, KvListView};
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Sampler {
     pub fn ingest(&mut self, request: &[u8], shard: Option<Shard>, now: Duration, out: &mut Vec<Action>) {
         let new = || Box::new(Reader::new(&self.config, Arc::clone(&self.policies), self.seed));
         let mut reader = self.reader.take().unwrap_or_else(new);
-        self.take_in(reader.read(request), shard, now, out);
+        self.take_in(reader.read(request, None), shard, now, out);
         self.reader = Some(reader);
     }
 

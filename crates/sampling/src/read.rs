@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use forebay_otlp::traces::{ScopeSpansView, SpanView, TracesView};
+use forebay_otlp::traces::{SpanIndex, SpanView, TracesView};
 
 use crate::config::{PriorityClasses, SamplerConfig};
 use crate::facts::Facts;
@@ -14,7 +14,7 @@ use crate::index::{Hasher, Shard};
 use crate::policy::PolicySet;
 use crate::predicate::MatchCache;
 use crate::traces::UNRANKED;
-use crate::walk::{self, Seen};
+use crate::walk::{self, Asking, Seen, SpanFacts};
 
 /// No span, no run.
 const NONE: u32 = u32::MAX;
@@ -136,34 +136,91 @@ impl Reader {
         }
     }
 
-    /// Reads a request of less than 4 GiB that is valid (`forebay_otlp::traces::validate`).
-    pub fn read<'a>(&'a mut self, request: &'a [u8]) -> Reading<'a> {
+    /// Reads a request of less than 4 GiB that is valid (`forebay_otlp::traces::validate`); `index` is what validation has
+    /// noted of it, if it was asked to.
+    pub fn read<'a>(&'a mut self, request: &'a [u8], index: Option<&SpanIndex>) -> Reading<'a> {
         self.found.clear();
         if self.table.len() > REUSED {
             self.table = Vec::new();
         }
+        match index {
+            Some(index) => self.look_up(request, index),
+            None => self.walk(request),
+        }
+        Reading { request, found: &self.found }
+    }
+
+    fn walk(&mut self, request: &[u8]) {
         let (mut resource, mut scope) = (0, 0);
         for resource_spans in TracesView::new(request).resource_spans() {
             resource += 1;
             let mut resource_header = None;
             for scope_spans in resource_spans.scope_spans() {
                 scope += 1;
-                let resource_header = resource_header.get_or_insert_with(|| {
-                    let start = self.found.headers.len();
-                    resource_spans.write_header(&mut self.found.headers);
-                    start..self.found.headers.len()
+                let resource_header = resource_header
+                    .get_or_insert_with(|| self.found.header(|out| resource_spans.write_header(out)))
+                    .clone();
+                let mut headers = std::mem::take(&mut self.found.headers);
+                let start = headers.len();
+                let mut open = self.open_scope();
+                scope_spans.read(&mut headers, |span, field| match walk::trace_id(span) {
+                    Some(id) => {
+                        let number = open.run(id);
+                        let matched = open.runs.get_mut(number).map(|run| &mut run.facts.matched);
+                        let Some(matched) = matched else { return };
+                        let said = open.asking.walk(span, matched);
+                        open.add(number, field, span.bytes().len(), said, request);
+                    }
+                    None => *open.invalid += 1,
                 });
-                let group = Group {
-                    resource,
-                    scope,
-                    resource_header: resource_header.clone(),
-                    scope_header: 0..0,
-                    runs: 0..0,
-                };
-                self.read_scope(request, scope_spans, group);
+                let header = start..headers.len();
+                self.found.headers = headers;
+                self.found.close_scope(resource, scope, resource_header, header);
             }
         }
-        Reading { request, found: &self.found }
+    }
+
+    fn look_up(&mut self, request: &[u8], index: &SpanIndex) {
+        let (mut resource, mut resource_header) = (0, 0..0);
+        for (scope, indexed) in (1..).zip(index.scopes()) {
+            if indexed.resource() != resource {
+                resource = indexed.resource();
+                resource_header = self.found.header(|out| indexed.write_resource_header(request, out));
+            }
+            let header = self.found.header(|out| indexed.write_header(request, out));
+            let mut open = self.open_scope();
+            for entry in indexed.spans() {
+                let span = entry.view(request);
+                let id = if entry.is_usual() { Some(entry.trace_id()) } else { walk::trace_id(span) };
+                let Some(id) = id else {
+                    *open.invalid += 1;
+                    continue;
+                };
+                let number = open.run(id);
+                let Some(run) = open.runs.get_mut(number) else { continue };
+                let matched = &mut run.facts.matched;
+                let said = if entry.is_usual() {
+                    open.asking.noted(entry, indexed, request, matched)
+                } else {
+                    open.asking.walk(span, matched)
+                };
+                open.add(number, entry.field(request), span.bytes().len(), said, request);
+            }
+            self.found.close_scope(resource, scope, resource_header.clone(), header);
+        }
+    }
+
+    fn open_scope(&mut self) -> OpenScope<'_> {
+        if self.table.len() <= REUSED {
+            self.table.fill(NONE);
+        } else {
+            self.table.clear();
+        }
+        let Self { policies, priorities, hasher, caches, seen, found, table } = self;
+        let Found { runs, spans, invalid, .. } = found;
+        let from = runs.len();
+        let asking = Asking { policies, priorities, caches, seen };
+        OpenScope { asking, from, runs, spans, invalid, table, hasher }
     }
 
     /// Bytes that what was found takes.
@@ -176,52 +233,53 @@ impl Reader {
             + headers.capacity()
             + self.table.capacity() * size_of::<u32>()
     }
+}
 
-    fn read_scope(&mut self, request: &[u8], scope_spans: ScopeSpansView<'_>, mut group: Group) {
-        if self.table.len() <= REUSED {
-            self.table.fill(NONE);
-        } else {
-            self.table.clear();
+/// The scope that is being read.
+struct OpenScope<'r> {
+    asking: Asking<'r>,
+    /// The first of its runs.
+    from: usize,
+    runs: &'r mut Vec<Run>,
+    spans: &'r mut Vec<Span>,
+    invalid: &'r mut u64,
+    table: &'r mut Vec<u32>,
+    hasher: &'r Hasher,
+}
+
+impl OpenScope<'_> {
+    #[inline]
+    fn run(&mut self, id: [u8; 16]) -> usize {
+        find_run(self.runs, self.from, self.table, self.hasher, id)
+    }
+
+    /// Adds a span of `len` bytes to a run.
+    #[inline]
+    fn add(&mut self, run: usize, field: &[u8], len: usize, said: SpanFacts<'_>, request: &[u8]) {
+        let Some(run) = self.runs.get_mut(run) else { return };
+        run.facts.add_times(said.start, said.end);
+        run.root_name = run.root_name.or_else(|| Some(Place::of(said.root_name?, request)));
+        if let Some(value) = said.priority {
+            match self.asking.priorities.rank(value) {
+                Some(rank) => run.rank = run.rank.min(rank),
+                None => run.odd_priority = run.odd_priority.or_else(|| Some(Place::of(value, request))),
+            }
         }
-        let Self { policies, priorities, hasher, caches, seen, found, table } = self;
-        let Found { groups, runs, spans, headers, invalid } = found;
-        let start = (headers.len(), runs.len());
-        scope_spans.read(headers, |span, field| {
-            let Some(id) = walk::trace_id(span) else {
-                *invalid += 1;
-                return;
-            };
-            let number = find_run(runs, start.1, table, hasher, id);
-            let Some(run) = runs.get_mut(number) else { return };
-            let said = walk::span(span, policies, &priorities.key, caches, seen, &mut run.facts.matched);
-            run.facts.add_times(said.start, said.end);
-            run.root_name = run.root_name.or_else(|| Some(Place::of(said.root_name?, request)));
-            if let Some(value) = said.priority {
-                match priorities.rank(value) {
-                    Some(rank) => run.rank = run.rank.min(rank),
-                    None => run.odd_priority = run.odd_priority.or_else(|| Some(Place::of(value, request))),
-                }
-            }
-            let (at, len) = (spans.len() as u32, span.bytes().len());
-            let head = (field.len() - len) as u16;
-            spans.push(Span {
-                field: Place::of(field, request),
-                head,
-                unwritten: said.unwritten as u16,
-                next: NONE,
-            });
-            match spans.get_mut(run.last as usize) {
-                Some(before) => before.next = at,
-                None => run.first = at,
-            }
-            run.last = at;
-            run.spans += 1;
-            run.bytes += len as u32;
-            run.fields += field.len() as u32;
+        let at = self.spans.len() as u32;
+        self.spans.push(Span {
+            field: Place::of(field, request),
+            head: (field.len() - len) as u16,
+            unwritten: said.unwritten as u16,
+            next: NONE,
         });
-        group.scope_header = start.0..headers.len();
-        group.runs = start.1..runs.len();
-        groups.push(group);
+        match self.spans.get_mut(run.last as usize) {
+            Some(before) => before.next = at,
+            None => run.first = at,
+        }
+        run.last = at;
+        run.spans += 1;
+        run.bytes += len as u32;
+        run.fields += field.len() as u32;
     }
 }
 
@@ -285,6 +343,31 @@ impl Run {
 }
 
 impl Found {
+    /// What `write` appends to the headers.
+    fn header(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let start = self.headers.len();
+        write(&mut self.headers);
+        start..self.headers.len()
+    }
+
+    /// All of a scope's spans are read.
+    fn close_scope(
+        &mut self,
+        resource: u32,
+        scope: u32,
+        resource_header: Range<usize>,
+        scope_header: Range<usize>,
+    ) {
+        let first = self.groups.last().map_or(0, |group| group.runs.end);
+        self.groups.push(Group {
+            resource,
+            scope,
+            resource_header,
+            scope_header,
+            runs: first..self.runs.len(),
+        });
+    }
+
     fn clear(&mut self) {
         self.groups.clear();
         self.runs.clear();

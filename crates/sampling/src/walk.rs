@@ -1,6 +1,8 @@
 //! Reading spans and resources for policies: one pass each, the first attribute of a key counts.
 
-use forebay_otlp::traces::{AnyValueView, KeyValueView, ResourceSpansView, SpanField, SpanView};
+use forebay_otlp::traces::{
+    AnyValueView, IndexedScope, KeyValueView, Parent, ResourceSpansView, SpanEntry, SpanField, SpanView,
+};
 
 use crate::config::PriorityClasses;
 use crate::contexts::{Priority, ResourceFacts};
@@ -57,58 +59,103 @@ pub(crate) fn trace_id(span: SpanView<'_>) -> Option<[u8; 16]> {
     }
 }
 
-/// Walks a span once and adds what it matches to `matched`.
-pub(crate) fn span<'a>(
-    span: SpanView<'a>,
-    policies: &PolicySet,
-    priority_key: &str,
-    caches: &mut [MatchCache],
-    seen: &mut Seen,
-    matched: &mut LeafSet,
-) -> SpanFacts<'a> {
-    let (predicates, priority_key) = (&policies.predicates, priority_key.as_bytes());
-    let (head, mut fields) = span.head();
-    let mut facts = SpanFacts { start: head.start, end: head.end, ..SpanFacts::default() };
-    let (mut parent, mut name, mut status) = (head.parent_span_id, head.name, None);
-    let (mut flags, mut trace_state) = (0, "");
-    let lengths = predicates.lens | 1 << priority_key.len().min(LEN_BUCKETS - 1);
-    let mut next = || {
-        fields.skip_others(lengths);
-        fields.next()
-    };
-    seen.next();
-    while let Some(field) = next() {
-        match field {
-            SpanField::Start(nanos) => facts.start = nanos,
-            SpanField::End(nanos) => facts.end = nanos,
-            SpanField::ParentSpanId(id) => parent = Some(id),
-            SpanField::Name(bytes) => name = bytes,
-            SpanField::Status(view) => status = Some(view.code()),
-            SpanField::Flags(bits) => flags = bits,
-            SpanField::TraceState(text) => trace_state = text,
-            SpanField::Attribute(attribute) => {
-                let key = attribute.key_bytes();
-                let is_priority = key == priority_key && facts.priority.is_none();
-                let key = predicates.find_key(key).filter(|&key| seen.first(key));
-                if key.is_none() && !is_priority {
-                    continue;
-                }
-                let value = value(attribute);
-                if let (true, Value::Str(text)) = (is_priority, value) {
-                    facts.priority = Some(text);
-                }
-                if let Some(key) = key {
-                    predicates.eval(key, value, Place::Span, caches, matched);
-                }
+/// What spans are asked, and what is remembered from one to the next.
+pub(crate) struct Asking<'r> {
+    pub(crate) policies: &'r PolicySet,
+    pub(crate) priorities: &'r PriorityClasses,
+    pub(crate) caches: &'r mut [MatchCache],
+    pub(crate) seen: &'r mut Seen,
+}
+
+impl Asking<'_> {
+    /// Lengths of the keys that matter: bit n for n bytes, the highest for any longer.
+    fn lengths(&self) -> u64 {
+        self.policies.predicates.lens | 1 << self.priorities.key.len().min(LEN_BUCKETS - 1)
+    }
+
+    /// Walks a span once and adds what it matches to `matched`.
+    pub(crate) fn walk<'a>(&mut self, span: SpanView<'a>, matched: &mut LeafSet) -> SpanFacts<'a> {
+        let (head, mut fields) = span.head();
+        let mut facts = SpanFacts { start: head.start, end: head.end, ..SpanFacts::default() };
+        let (mut parent, mut name, mut status) = (head.parent_span_id, head.name, None);
+        let (mut flags, mut trace_state) = (0, "");
+        let lengths = self.lengths();
+        let mut next = || {
+            fields.skip_others(lengths);
+            fields.next()
+        };
+        self.seen.next();
+        while let Some(field) = next() {
+            match field {
+                SpanField::Start(nanos) => facts.start = nanos,
+                SpanField::End(nanos) => facts.end = nanos,
+                SpanField::ParentSpanId(id) => parent = Some(id),
+                SpanField::Name(bytes) => name = bytes,
+                SpanField::Status(view) => status = Some(view.code()),
+                SpanField::Flags(bits) => flags = bits,
+                SpanField::TraceState(text) => trace_state = text,
+                SpanField::Attribute(attribute) => self.attribute(attribute, &mut facts, matched),
+                _ => {}
             }
-            _ => {}
+        }
+        let predicates = &self.policies.predicates;
+        predicates.eval_status(i64::from(status.unwrap_or(0)), matched);
+        predicates.eval_context(flags, trace_state, matched);
+        facts.unwritten = unwritten(parent.is_none(), status.is_none());
+        facts.root_name = parent.is_none_or(|id| id.iter().all(|&byte| byte == 0)).then_some(name);
+        facts
+    }
+
+    /// The same of a usual span that validation has noted.
+    #[inline]
+    pub(crate) fn noted<'a>(
+        &mut self,
+        span: &SpanEntry,
+        scope: IndexedScope<'_>,
+        request: &'a [u8],
+        matched: &mut LeafSet,
+    ) -> SpanFacts<'a> {
+        let (start, end) = span.times();
+        let mut facts = SpanFacts { start, end, ..SpanFacts::default() };
+        self.seen.next();
+        for attribute in scope.attributes(span, self.lengths(), request) {
+            self.attribute(attribute, &mut facts, matched);
+        }
+        let (parent, status) = (span.parent(), span.status_code());
+        let predicates = &self.policies.predicates;
+        predicates.eval_status(i64::from(status.unwrap_or(0)), matched);
+        predicates.eval_context(span.flags(), "", matched);
+        facts.unwritten = unwritten(parent == Parent::Missing, status.is_none());
+        facts.root_name = (parent != Parent::Given).then(|| span.name(request));
+        facts
+    }
+
+    fn attribute<'a>(
+        &mut self,
+        attribute: KeyValueView<'a>,
+        facts: &mut SpanFacts<'a>,
+        matched: &mut LeafSet,
+    ) {
+        let predicates = &self.policies.predicates;
+        let key = attribute.key_bytes();
+        let is_priority = key == self.priorities.key.as_bytes() && facts.priority.is_none();
+        let key = predicates.find_key(key).filter(|&key| self.seen.first(key));
+        if key.is_none() && !is_priority {
+            return;
+        }
+        let value = value(attribute);
+        if let (true, Value::Str(text)) = (is_priority, value) {
+            facts.priority = Some(text);
+        }
+        if let Some(key) = key {
+            predicates.eval(key, value, Place::Span, self.caches, matched);
         }
     }
-    predicates.eval_status(i64::from(status.unwrap_or(0)), matched);
-    predicates.eval_context(flags, trace_state, matched);
-    facts.unwritten = 2 * (u64::from(parent.is_none()) + u64::from(status.is_none()));
-    facts.root_name = parent.is_none_or(|id| id.iter().all(|&byte| byte == 0)).then_some(name);
-    facts
+}
+
+/// Bytes that an empty parent and an empty status take.
+fn unwritten(parent: bool, status: bool) -> u64 {
+    2 * (u64::from(parent) + u64::from(status))
 }
 
 /// What a resource says about all its spans.

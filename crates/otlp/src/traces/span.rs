@@ -329,6 +329,12 @@ pub struct StatusView<'a> {
 }
 
 impl<'a> StatusView<'a> {
+    /// A view of the body of a `Status` message.
+    #[inline]
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { message: Merged::whole(body) }
+    }
+
     /// The `StatusCode`: 0 unset, 1 ok, 2 error.
     #[inline]
     pub fn code(self) -> i32 {

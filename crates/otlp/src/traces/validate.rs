@@ -1,7 +1,11 @@
 //! One pass over a request that accepts exactly what prost decodes, and counts spans that no backend could place.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
+use crate::traces::StatusView;
+use crate::traces::index::{AttributeEntry, Parent, ScopeEntry, SpanEntry, SpanIndex};
 use crate::traces::keys::*;
 use crate::traces::span::kind_and_times;
 use crate::traces::value::plain_attribute;
@@ -91,40 +95,253 @@ pub fn check_ids(trace_id: &[u8], span_id: &[u8], parent_span_id: &[u8]) -> Resu
 /// # Errors
 /// When the bytes are not such a message. Bad ids are no error: they are counted.
 pub fn validate(request: &[u8]) -> Result<RequestStats, WireError> {
-    let mut stats = RequestStats::default();
-    traces(request, &mut stats).map_err(|fault| fault.within(request))?;
-    Ok(stats)
+    let mut pass = Pass::<false> { request, stats: RequestStats::default(), index: SpanIndex::default() };
+    pass.traces().map_err(|fault| fault.within(request))?;
+    Ok(pass.stats)
+}
+
+/// The same for a request of less than 4 GiB, and notes where its spans lie and what they say.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_and_index(request: &[u8]) -> Result<(RequestStats, SpanIndex), WireError> {
+    let index = SpanIndex::for_bytes(request.len());
+    let mut pass = Pass::<true> { request, stats: RequestStats::default(), index };
+    pass.traces().map_err(|fault| fault.within(request))?;
+    Ok((pass.stats, pass.index))
 }
 
 type Checked = Result<(), Fault>;
 
-fn traces(request: &[u8], stats: &mut RequestStats) -> Checked {
-    let depth = RECURSION_LIMIT;
-    let mut cursor = Cursor::new(request);
-    while !cursor.is_empty() {
-        match cursor.any_key()? {
-            request::RESOURCE_SPANS => resource_spans(cursor.bytes()?, depth - 1, stats)?,
-            key => unknown(&mut cursor, key, 1, depth)?,
+/// A walk down to the spans; what lies below is checked by functions.
+struct Pass<'a, const INDEXED: bool> {
+    request: &'a [u8],
+    stats: RequestStats,
+    index: SpanIndex,
+}
+
+impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
+    fn traces(&mut self) -> Checked {
+        let depth = RECURSION_LIMIT;
+        let mut cursor = Cursor::new(self.request);
+        let mut resource = 0;
+        while !cursor.is_empty() {
+            match cursor.any_key()? {
+                request::RESOURCE_SPANS => {
+                    resource += 1;
+                    self.resource_spans(cursor.bytes()?, resource, depth - 1)?;
+                }
+                key => unknown(&mut cursor, key, 1, depth)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn resource_spans(&mut self, body: &'a [u8], resource_number: u32, depth: u32) -> Checked {
+        let first_scope = self.index.scopes.len();
+        let mut header = Vec::new();
+        let mut cursor = Cursor::new(body);
+        while !cursor.is_empty() {
+            let start = cursor.rest;
+            match cursor.any_key()? {
+                resource_spans::RESOURCE => resource(cursor.bytes()?, depth - 1)?,
+                resource_spans::SCOPE_SPANS => {
+                    self.scope_spans(cursor.bytes()?, resource_number, depth - 1)?;
+                    continue;
+                }
+                resource_spans::SCHEMA_URL => string(&mut cursor)?,
+                key => unknown(&mut cursor, key, 3, depth)?,
+            }
+            if INDEXED {
+                header.push(self.place(start, start.len() - cursor.rest.len()));
+            }
+        }
+        if INDEXED {
+            let from = self.index.headers.len() as u32;
+            self.index.headers.extend(header);
+            let to = self.index.headers.len() as u32;
+            for scope in self.index.scopes.iter_mut().skip(first_scope) {
+                scope.resource_header = from..to;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, whole: &'a [u8], resource: u32, depth: u32) -> Checked {
+        let (headers, spans) = (self.index.headers.len() as u32, self.index.spans.len() as u32);
+        let mut cursor = Cursor::new(whole);
+        while !cursor.is_empty() {
+            let start = cursor.rest;
+            match cursor.any_key()? {
+                scope_spans::SPANS => {
+                    let body = cursor.bytes()?;
+                    let field = &start[..start.len() - cursor.rest.len()];
+                    self.span(
+                        field,
+                        body,
+                        start.get(field.len() - body.len()..).unwrap_or_default(),
+                        depth - 1,
+                    )?;
+                    continue;
+                }
+                scope_spans::SCOPE => scope(cursor.bytes()?, depth - 1)?,
+                scope_spans::SCHEMA_URL => string(&mut cursor)?,
+                key => unknown(&mut cursor, key, 3, depth)?,
+            }
+            if INDEXED {
+                let field = self.place(start, start.len() - cursor.rest.len());
+                self.index.headers.push(field);
+            }
+        }
+        if INDEXED {
+            let header = headers..self.index.headers.len() as u32;
+            let spans = spans..self.index.spans.len() as u32;
+            self.index.scopes.push(ScopeEntry { resource, resource_header: 0..0, header, spans });
+        }
+        Ok(())
+    }
+
+    /// `ahead` is what can be read from the start of the body on: more than the body, as a rule.
+    fn span(&mut self, field: &'a [u8], body: &'a [u8], ahead: &'a [u8], depth: u32) -> Checked {
+        let (mut trace_id, mut span_id, mut parent_span_id) = (&[][..], &[][..], &[][..]);
+        let mut cursor = Cursor::new(body);
+        let mut entry = SpanEntry::default();
+        if INDEXED {
+            let Range { start, end } = self.place(field, field.len());
+            entry = SpanEntry::new(start, end - start, (field.len() - body.len()) as u32);
+            entry.attributes.0 = self.index.attributes.len() as u32;
+        }
+        // Nearly every span begins with these, in this order. A branch that is right is cheaper than the jump of the
+        // match below, which reads whatever is not as expected, and fields that come again: the last one counts.
+        if let Some(id) = cursor.step_over_id::<16>(span::TRACE_ID) {
+            trace_id = id;
+            entry.trace_id = *id;
+            if let Some(id) = cursor.step_over_id::<8>(span::SPAN_ID) {
+                span_id = id;
+            }
+            if let Some(id) = cursor.step_over_id::<8>(span::PARENT_SPAN_ID) {
+                parent_span_id = id;
+                let is_zero = u64::from_ne_bytes(*id) == 0;
+                entry.has_parent = if is_zero { Parent::Zero } else { Parent::Given };
+            }
+            if cursor.step_over(span::NAME) {
+                let start = cursor.rest;
+                if !cursor.step_over_ascii() {
+                    string(&mut cursor)?;
+                }
+                if INDEXED {
+                    let name = Cursor::new(start).bytes()?;
+                    entry.name = (self.place(name, 0).start, name.len() as u32);
+                }
+            }
+            if let Some((next, rest)) = cursor.rest.split_first_chunk()
+                && let Some((start, end)) = kind_and_times(next)
+            {
+                cursor.rest = rest;
+                (entry.start_time, entry.end_time) = (start, end);
+                entry.is_usual = true;
+            }
+            self.plain_attributes(&mut cursor, body, ahead);
+        }
+        while !cursor.is_empty() {
+            match cursor.any_key()? {
+                span::ATTRIBUTES => {
+                    let attribute = cursor.bytes()?;
+                    key_value(attribute, depth - 1)?;
+                    if INDEXED {
+                        entry.is_usual &= self.note_attribute(attribute);
+                    }
+                    self.plain_attributes(&mut cursor, body, ahead);
+                    continue;
+                }
+                span::EVENTS => {
+                    event(cursor.bytes()?, depth - 1)?;
+                    continue;
+                }
+                span::LINKS => {
+                    link(cursor.bytes()?, depth - 1)?;
+                    continue;
+                }
+                span::STATUS => {
+                    let body = cursor.bytes()?;
+                    status(body, depth - 1)?;
+                    // One in pieces is read by who asks for it.
+                    entry.is_usual &= !entry.has_status;
+                    entry.has_status = true;
+                    if INDEXED {
+                        entry.status_code = StatusView::new(body).code();
+                    }
+                    continue;
+                }
+                span::FLAGS => {
+                    entry.flags = cursor.fixed32()?;
+                    continue;
+                }
+                span::DROPPED_ATTRIBUTES_COUNT | span::DROPPED_EVENTS_COUNT | span::DROPPED_LINKS_COUNT => {
+                    cursor.varint()?;
+                    continue;
+                }
+                span::TRACE_ID => trace_id = cursor.bytes()?,
+                span::SPAN_ID => span_id = cursor.bytes()?,
+                span::PARENT_SPAN_ID => parent_span_id = cursor.bytes()?,
+                span::NAME | span::TRACE_STATE => string(&mut cursor)?,
+                span::START_TIME | span::END_TIME => drop(cursor.fixed64()?),
+                span::KIND => drop(cursor.varint()?),
+                key => {
+                    unknown(&mut cursor, key, 16, depth)?;
+                    continue;
+                }
+            }
+            entry.is_usual = false;
+        }
+        self.stats.spans += 1;
+        if let Err(reason) = check_ids(trace_id, span_id, parent_span_id) {
+            self.stats.invalid.count(reason);
+        }
+        if INDEXED {
+            entry.attributes.1 = self.index.attributes.len() as u32;
+            self.index.spans.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Steps over the attributes that come next for as long as each is plain. `ahead` is what can be read from the start
+    /// of the span's body on: more than the body, as a rule.
+    #[inline]
+    fn plain_attributes(&mut self, cursor: &mut Cursor<'a>, body: &'a [u8], ahead: &'a [u8]) {
+        let mut left = cursor.rest;
+        let mut ahead = ahead.get(body.len() - left.len()..).unwrap_or_default();
+        while let Some(window) = ahead.first_chunk()
+            && let Some(len) = plain_attribute_len(window)
+            && let (Some(rest), Some(rest_ahead)) = (left.get(len..), ahead.get(len..))
+        {
+            if INDEXED {
+                let start = self.place(left, 0).start + 2;
+                self.index.attributes.push(AttributeEntry { start, len: len as u32 - 2, key_len: window[3] });
+            }
+            (left, ahead) = (rest, rest_ahead);
+        }
+        cursor.rest = left;
+    }
+
+    /// Notes an attribute if it has a key, a value, and nothing else.
+    fn note_attribute(&mut self, attribute: &'a [u8]) -> bool {
+        let Some((key, _)) = plain_attribute(attribute) else { return false };
+        let Range { start, end } = self.place(attribute, attribute.len());
+        self.index.attributes.push(AttributeEntry { start, len: end - start, key_len: key.len() as u8 });
+        true
+    }
+
+    /// The place in the request of the first `len` bytes of a part of it.
+    #[inline]
+    fn place(&self, part: &[u8], len: usize) -> Range<u32> {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.request.as_ptr() as usize) as u32;
+        start..start + len as u32
+    }
 }
 
 // Below, `depth` is how many levels may still nest in the message at hand. Down to attributes the nesting is
 // fixed, so it is checked only from `any_value` on.
-
-fn resource_spans(body: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
-    let mut cursor = Cursor::new(body);
-    while !cursor.is_empty() {
-        match cursor.any_key()? {
-            resource_spans::RESOURCE => resource(cursor.bytes()?, depth - 1)?,
-            resource_spans::SCOPE_SPANS => scope_spans(cursor.bytes()?, depth - 1, stats)?,
-            resource_spans::SCHEMA_URL => string(&mut cursor)?,
-            key => unknown(&mut cursor, key, 3, depth)?,
-        }
-    }
-    Ok(())
-}
 
 fn resource(body: &[u8], depth: u32) -> Checked {
     let mut cursor = Cursor::new(body);
@@ -155,23 +372,6 @@ fn entity_ref(body: &[u8], depth: u32) -> Checked {
     Ok(())
 }
 
-fn scope_spans(whole: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
-    let mut cursor = Cursor::new(whole);
-    while !cursor.is_empty() {
-        match cursor.any_key()? {
-            scope_spans::SPANS => {
-                let body = cursor.bytes()?;
-                let ahead = whole.get(whole.len() - cursor.rest.len() - body.len()..).unwrap_or_default();
-                span(body, ahead, depth - 1, stats)?;
-            }
-            scope_spans::SCOPE => scope(cursor.bytes()?, depth - 1)?,
-            scope_spans::SCHEMA_URL => string(&mut cursor)?,
-            key => unknown(&mut cursor, key, 3, depth)?,
-        }
-    }
-    Ok(())
-}
-
 fn scope(body: &[u8], depth: u32) -> Checked {
     let mut cursor = Cursor::new(body);
     while !cursor.is_empty() {
@@ -181,58 +381,6 @@ fn scope(body: &[u8], depth: u32) -> Checked {
             scope::DROPPED_ATTRIBUTES_COUNT => drop(cursor.varint()?),
             key => unknown(&mut cursor, key, 4, depth)?,
         }
-    }
-    Ok(())
-}
-
-fn span(body: &[u8], ahead: &[u8], depth: u32, stats: &mut RequestStats) -> Checked {
-    let (mut trace_id, mut span_id, mut parent_span_id) = (&[][..], &[][..], &[][..]);
-    let mut cursor = Cursor::new(body);
-    // Nearly every span begins with these, in this order. A branch that is right is cheaper than the jump of the
-    // match below, which reads whatever is not as expected, and fields that come again: the last one counts.
-    if let Some(id) = cursor.step_over_id::<16>(span::TRACE_ID) {
-        trace_id = id;
-        if let Some(id) = cursor.step_over_id::<8>(span::SPAN_ID) {
-            span_id = id;
-        }
-        if let Some(id) = cursor.step_over_id::<8>(span::PARENT_SPAN_ID) {
-            parent_span_id = id;
-        }
-        if cursor.step_over(span::NAME) && !cursor.step_over_ascii() {
-            string(&mut cursor)?;
-        }
-        if let Some((next, rest)) = cursor.rest.split_first_chunk()
-            && kind_and_times(next).is_some()
-        {
-            cursor.rest = rest;
-        }
-        plain_attributes(&mut cursor, body, ahead);
-    }
-    while !cursor.is_empty() {
-        match cursor.any_key()? {
-            span::ATTRIBUTES => {
-                key_value(cursor.bytes()?, depth - 1)?;
-                plain_attributes(&mut cursor, body, ahead);
-            }
-            span::TRACE_ID => trace_id = cursor.bytes()?,
-            span::SPAN_ID => span_id = cursor.bytes()?,
-            span::PARENT_SPAN_ID => parent_span_id = cursor.bytes()?,
-            span::NAME | span::TRACE_STATE => string(&mut cursor)?,
-            span::START_TIME | span::END_TIME => drop(cursor.fixed64()?),
-            span::KIND
-            | span::DROPPED_ATTRIBUTES_COUNT
-            | span::DROPPED_EVENTS_COUNT
-            | span::DROPPED_LINKS_COUNT => drop(cursor.varint()?),
-            span::EVENTS => event(cursor.bytes()?, depth - 1)?,
-            span::LINKS => link(cursor.bytes()?, depth - 1)?,
-            span::STATUS => status(cursor.bytes()?, depth - 1)?,
-            span::FLAGS => drop(cursor.fixed32()?),
-            key => unknown(&mut cursor, key, 16, depth)?,
-        }
-    }
-    stats.spans += 1;
-    if let Err(reason) = check_ids(trace_id, span_id, parent_span_id) {
-        stats.invalid.count(reason);
     }
     Ok(())
 }
@@ -278,20 +426,6 @@ fn status(body: &[u8], depth: u32) -> Checked {
         }
     }
     Ok(())
-}
-
-/// Steps over the attributes that come next for as long as each is plain. `ahead` is what can be read from the start
-/// of the span's body on: more than the body, as a rule.
-#[inline]
-fn plain_attributes(cursor: &mut Cursor<'_>, body: &[u8], ahead: &[u8]) {
-    let mut left = cursor.rest;
-    let mut ahead = ahead.get(body.len() - left.len()..).unwrap_or_default();
-    while let Some(len) = ahead.first_chunk().and_then(plain_attribute_len)
-        && let (Some(rest), Some(rest_ahead)) = (left.get(len..), ahead.get(len..))
-    {
-        (left, ahead) = (rest, rest_ahead);
-    }
-    cursor.rest = left;
 }
 
 /// The length of the field at the front if it is a short attribute of a span with an ASCII key and one scalar, as nearly

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used)] // clippy.toml allows it in test functions, not in their helpers
 
 mod generate;
+mod indexing;
 mod json;
 mod reference;
 mod spelling;

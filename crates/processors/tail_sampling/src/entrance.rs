@@ -25,7 +25,7 @@ impl Entrance {
     /// Room is looked for in every shard first, so that a request is taken whole or not at all.
     fn take_in(&self, mut payload: Payload, deadline: Option<Instant>) -> Result<(), Refused> {
         let mut reader = self.readers.take();
-        let reading = reader.read(&payload.body);
+        let reading = reader.read(&payload.body, payload.index.as_deref());
         let concerned =
             || self.shards.iter().filter(|shard| shard.part().is_none_or(|part| reading.concerns(part)));
         let taken = match concerned().find(|shard| !shard.has_room(payload.body.len(), deadline)) {
@@ -68,6 +68,10 @@ fn stopping() -> Refusal {
 }
 
 impl Consumer for Entrance {
+    fn wants_index(&self) -> bool {
+        true
+    }
+
     fn consume(&self, payload: Payload) -> Result<(), Refused> {
         self.take_in(payload, None)
     }

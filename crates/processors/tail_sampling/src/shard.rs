@@ -188,7 +188,12 @@ impl Shard {
             && let Some(payload) = state.waiting.pop_front()
         {
             let State { sampler, actions, .. } = state;
-            sampler.take_in(reader.read(&payload.body), self.part, self.now(), actions);
+            sampler.take_in(
+                reader.read(&payload.body, payload.index.as_deref()),
+                self.part,
+                self.now(),
+                actions,
+            );
             self.waiting_requests.fetch_sub(1, Ordering::Release);
             self.waiting_bytes.fetch_sub(payload.body.len(), Ordering::Release);
         }

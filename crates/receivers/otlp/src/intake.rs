@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_component::{Ack, AckFuture, Consumer, Origin, Payload, Reason, Refusal, Signal};
-use forebay_otlp::traces::{validate, without_invalid_spans};
+use forebay_otlp::WireError;
+use forebay_otlp::traces::{RequestStats, SpanIndex, validate, validate_and_index, without_invalid_spans};
 
 use crate::answer::{Failure, Rejected};
 use crate::budget::Share;
@@ -17,12 +18,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// What both transports put requests into.
 pub(crate) struct Intake {
     next: Arc<dyn Consumer>,
+    wants_index: bool,
     metrics: TransportMetrics,
 }
 
 impl Intake {
     pub(crate) fn new(next: Arc<dyn Consumer>, metrics: TransportMetrics) -> Self {
-        Self { next, metrics }
+        Self { wants_index: next.wants_index(), next, metrics }
     }
 
     pub(crate) fn metrics(&self) -> &TransportMetrics {
@@ -37,7 +39,7 @@ impl Intake {
         origin: Origin,
         share: Share,
     ) -> Result<Option<Rejected>, Failure> {
-        let stats = validate(&message).map_err(|error| {
+        let (stats, index) = self.validate(&message).map_err(|error| {
             Failure::Malformed(format!("the message is not a valid ExportTraceServiceRequest: {error}"))
         })?;
         let invalid = stats.invalid.total();
@@ -49,9 +51,13 @@ impl Intake {
         if spans == 0 {
             return Ok(rejected);
         }
-        let body = if invalid > 0 { without_invalid_spans(&message).into() } else { message };
+        let (body, index) = match invalid {
+            0 => (message, index),
+            _ => (without_invalid_spans(&message).into(), None),
+        };
         let (ack, outcome) = Ack::channel();
-        let payload = Payload { signal: Signal::Traces, body, items: spans, origin: Arc::new(origin), ack };
+        let payload =
+            Payload { signal: Signal::Traces, body, items: spans, index, origin: Arc::new(origin), ack };
         self.offer(payload).await.map_err(Failure::Refused)?;
         drop(share);
         match Awaited::new(&self, outcome, spans).outcome().await {
@@ -62,6 +68,14 @@ impl Intake {
 }
 
 impl Intake {
+    fn validate(&self, message: &[u8]) -> Result<(RequestStats, Option<Arc<SpanIndex>>), WireError> {
+        if self.wants_index && u32::try_from(message.len()).is_ok() {
+            let (stats, index) = validate_and_index(message)?;
+            return Ok((stats, Some(Arc::new(index))));
+        }
+        Ok((validate(message)?, None))
+    }
+
     /// Offers a payload to the next stage. One that is full is given some time to make room: a client that is
     /// refused waits longer than that, and then sends it all again.
     async fn offer(&self, mut payload: Payload) -> Result<(), Refusal> {

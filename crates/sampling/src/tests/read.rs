@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forebay_otlp::traces::validate_and_index;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::prelude::*;
@@ -71,12 +72,16 @@ fn priorities(spans: &[&Span]) -> (u8, Option<Vec<u8>>) {
 
 proptest! {
     #[test]
-    fn runs_are_the_traces_of_each_scope(requests in prop::collection::vec(any_request(), 1..4)) {
+    fn runs_are_the_traces_of_each_scope(
+        requests in prop::collection::vec(any_request(), 1..4),
+        indexed in any::<bool>(),
+    ) {
         // One reader for all: nothing of a request is left in the next.
         let mut reader = reader();
         for request in requests {
             let bytes = request.encode_to_vec();
-            let reading = reader.read(&bytes);
+            let index = indexed.then(|| validate_and_index(&bytes).unwrap().1);
+            let reading = reader.read(&bytes, index.as_ref());
             let mut groups = reading.found.groups.iter();
             let mut invalid = 0;
             for (resource, resource_spans) in (1..).zip(&request.resource_spans) {
@@ -135,7 +140,7 @@ fn a_request_concerns_the_shards_of_its_traces() {
         let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         let owner = Shard::index_of(&id(trace), 3, 1);
         for index in 0..3 {
-            assert_eq!(reader.read(&bytes).concerns(Shard { index, count: 3 }), index == owner);
+            assert_eq!(reader.read(&bytes, None).concerns(Shard { index, count: 3 }), index == owner);
         }
     }
 }
@@ -147,8 +152,8 @@ fn a_huge_request_leaves_little_behind() {
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..Default::default() }];
     let huge = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-    assert_eq!(reader.read(&huge).found.runs.len(), 50_000);
+    assert_eq!(reader.read(&huge, None).found.runs.len(), 50_000);
     assert!(reader.memory() > 4 << 20);
-    reader.read(&[]);
+    reader.read(&[], None);
     assert!(reader.memory() < 1 << 20, "{}", reader.memory());
 }

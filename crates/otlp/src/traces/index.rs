@@ -1,0 +1,223 @@
+//! What validation has seen of a request: where its spans lie, and what nearly every span says in the same place.
+//!
+//! Whoever reads spans right after validation need not walk them again. Offsets are into the request that was validated.
+
+use std::ops::Range;
+
+use crate::traces::{KeyValueView, SpanView};
+
+/// The spans of a valid request by scope.
+#[derive(Clone, Debug, Default)]
+pub struct SpanIndex {
+    pub(super) scopes: Vec<ScopeEntry>,
+    pub(super) spans: Vec<SpanEntry>,
+    pub(super) attributes: Vec<AttributeEntry>,
+    /// Fields of resources that are not scopes, and of scopes that are not spans.
+    pub(super) headers: Vec<Range<u32>>,
+}
+
+/// A scope of a request.
+#[derive(Clone, Debug)]
+pub(super) struct ScopeEntry {
+    /// Which resource of the request it is under, from 1.
+    pub(super) resource: u32,
+    pub(super) resource_header: Range<u32>,
+    pub(super) header: Range<u32>,
+    pub(super) spans: Range<u32>,
+}
+
+/// A span. Of one that is not [usual](Self::is_usual) only the place is meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanEntry {
+    /// Where its field begins, how long that is, and how much of it is key and length.
+    start: u32,
+    len: u32,
+    head: u32,
+    pub(super) attributes: (u32, u32),
+    pub(super) name: (u32, u32),
+    pub(super) trace_id: [u8; 16],
+    pub(super) start_time: u64,
+    pub(super) end_time: u64,
+    pub(super) flags: u32,
+    pub(super) status_code: i32,
+    pub(super) has_parent: Parent,
+    pub(super) has_status: bool,
+    pub(super) is_usual: bool,
+}
+
+/// What a span says of its parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Parent {
+    /// Nothing.
+    #[default]
+    Missing,
+    /// An id of zeros: there is none.
+    Zero,
+    /// Its id.
+    Given,
+}
+
+/// An attribute of a usual span: a `KeyValue` that has a key, a value, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttributeEntry {
+    pub(super) start: u32,
+    pub(super) len: u32,
+    /// Bytes of the key: less than 128.
+    pub(super) key_len: u8,
+}
+
+/// A scope of an index.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexedScope<'i> {
+    index: &'i SpanIndex,
+    entry: &'i ScopeEntry,
+}
+
+impl SpanIndex {
+    /// An empty one with room for what a request of so many bytes usually holds.
+    #[must_use]
+    pub fn for_bytes(len: usize) -> Self {
+        let spans = len / 256 + 4;
+        Self {
+            scopes: Vec::with_capacity(4),
+            spans: Vec::with_capacity(spans),
+            attributes: Vec::with_capacity(spans * 6),
+            headers: Vec::with_capacity(8),
+        }
+    }
+
+    /// How many spans there are.
+    #[must_use]
+    pub fn spans(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The scopes in order.
+    pub fn scopes(&self) -> impl Iterator<Item = IndexedScope<'_>> {
+        self.scopes.iter().map(|entry| IndexedScope { index: self, entry })
+    }
+
+    fn write(&self, headers: &Range<u32>, request: &[u8], out: &mut Vec<u8>) {
+        for field in self.headers.get(headers.start as usize..headers.end as usize).unwrap_or_default() {
+            out.extend_from_slice(part(request, field.start, field.end - field.start));
+        }
+    }
+}
+
+impl<'i> IndexedScope<'i> {
+    /// Which resource of the request it is under, from 1.
+    #[must_use]
+    pub fn resource(self) -> u32 {
+        self.entry.resource
+    }
+
+    /// Appends every field of the resource but its scopes, as `ResourceSpansView::write_header` does.
+    pub fn write_resource_header(self, request: &[u8], out: &mut Vec<u8>) {
+        self.index.write(&self.entry.resource_header, request, out);
+    }
+
+    /// Appends every field of the scope but its spans, as `ScopeSpansView::write_header` does.
+    pub fn write_header(self, request: &[u8], out: &mut Vec<u8>) {
+        self.index.write(&self.entry.header, request, out);
+    }
+
+    /// The spans in order.
+    #[must_use]
+    pub fn spans(self) -> &'i [SpanEntry] {
+        let Range { start, end } = self.entry.spans;
+        self.index.spans.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// The attributes of one of its spans whose keys have one of `lengths` (bit n for n bytes, bit 63 for any longer).
+    #[inline]
+    pub fn attributes<'r>(
+        self,
+        span: &SpanEntry,
+        lengths: u64,
+        request: &'r [u8],
+    ) -> impl Iterator<Item = KeyValueView<'r>> + use<'i, 'r> {
+        let (start, end) = span.attributes;
+        let attributes = self.index.attributes.get(start as usize..end as usize).unwrap_or_default();
+        let fitting = move |attribute: &&AttributeEntry| lengths >> attribute.key_len.min(63) & 1 == 1;
+        attributes
+            .iter()
+            .filter(fitting)
+            .map(move |attribute| KeyValueView::new(part(request, attribute.start, attribute.len)))
+    }
+}
+
+impl SpanEntry {
+    pub(super) fn new(start: u32, len: u32, head: u32) -> Self {
+        Self { start, len, head, ..Self::default() }
+    }
+
+    /// Its ids, its kind and its times lie in front as SDKs write them and nowhere else, each attribute has a key and a value,
+    /// and there is no trace state: all that is said here of it is true.
+    #[inline]
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        self.is_usual
+    }
+
+    /// The whole field of `ScopeSpans` that it is.
+    #[inline]
+    #[must_use]
+    pub fn field<'r>(&self, request: &'r [u8]) -> &'r [u8] {
+        part(request, self.start, self.len)
+    }
+
+    /// The span.
+    #[inline]
+    #[must_use]
+    pub fn view<'r>(&self, request: &'r [u8]) -> SpanView<'r> {
+        SpanView::new(self.field(request).get(self.head as usize..).unwrap_or_default())
+    }
+
+    /// The trace id.
+    #[inline]
+    #[must_use]
+    pub fn trace_id(&self) -> [u8; 16] {
+        self.trace_id
+    }
+
+    /// The span's name.
+    #[inline]
+    #[must_use]
+    pub fn name<'r>(&self, request: &'r [u8]) -> &'r [u8] {
+        part(request, self.name.0, self.name.1)
+    }
+
+    /// Start and end, in nanoseconds since the Unix epoch.
+    #[inline]
+    #[must_use]
+    pub fn times(&self) -> (u64, u64) {
+        (self.start_time, self.end_time)
+    }
+
+    /// What it says of its parent.
+    #[inline]
+    #[must_use]
+    pub fn parent(&self) -> Parent {
+        self.has_parent
+    }
+
+    /// The `StatusCode`; none without a status.
+    #[inline]
+    #[must_use]
+    pub fn status_code(&self) -> Option<i32> {
+        self.has_status.then_some(self.status_code)
+    }
+
+    /// The trace flags.
+    #[inline]
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+}
+
+#[inline]
+fn part(request: &[u8], start: u32, len: u32) -> &[u8] {
+    let start = start as usize;
+    request.get(start..start + len as usize).unwrap_or_default()
+}

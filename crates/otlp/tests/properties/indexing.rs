@@ -1,0 +1,84 @@
+//! What validation notes of a request is what views read.
+
+use forebay_otlp::traces::{Parent, SpanView, TracesView, validate, validate_and_index};
+use proptest::prelude::*;
+
+use crate::generate::{Entropy, mutate};
+use crate::requests;
+
+/// Checks the index of a request, if it is valid.
+#[track_caller]
+pub(crate) fn agrees(wire: &[u8]) {
+    let (stats, index) = match (validate(wire), validate_and_index(wire)) {
+        (Ok(stats), Ok(indexed)) => {
+            assert_eq!(stats, indexed.0);
+            indexed
+        }
+        (plain, indexed) => {
+            assert_eq!(plain.err(), indexed.err(), "{wire:02x?}");
+            return;
+        }
+    };
+    assert_eq!(index.spans(), stats.spans);
+    let mut scopes = index.scopes();
+    for (number, resource_spans) in (1..).zip(TracesView::new(wire).resource_spans()) {
+        for scope_spans in resource_spans.scope_spans() {
+            let scope = scopes.next().unwrap();
+            assert_eq!(scope.resource(), number);
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            resource_spans.write_header(&mut expected);
+            scope_spans.write_header(&mut expected);
+            scope.write_resource_header(wire, &mut found);
+            scope.write_header(wire, &mut found);
+            assert_eq!(found, expected);
+            let spans: Vec<SpanView<'_>> = scope_spans.spans().collect();
+            assert_eq!(scope.spans().len(), spans.len());
+            for (entry, span) in scope.spans().iter().zip(spans) {
+                assert_eq!(entry.view(wire).bytes(), span.bytes());
+                assert!(entry.field(wire).ends_with(span.bytes()));
+                if !entry.is_usual() {
+                    continue;
+                }
+                assert_eq!(&entry.trace_id()[..], span.trace_id());
+                assert_eq!(entry.name(wire), span.name().as_bytes());
+                assert_eq!(entry.times(), (span.start_time_unix_nano(), span.end_time_unix_nano()));
+                let parent = match span.parent_span_id() {
+                    [] => Parent::Missing,
+                    id if id.iter().all(|&byte| byte == 0) => Parent::Zero,
+                    _ => Parent::Given,
+                };
+                assert_eq!(entry.parent(), parent);
+                assert_eq!(entry.status_code(), span.has_status().then(|| span.status().code()));
+                assert_eq!((entry.flags(), ""), (span.flags(), span.trace_state()));
+                for lengths in [u64::MAX, 1 << 1 | 1 << 12, 1 << 63, 0] {
+                    let fits = |key: &[u8]| lengths >> key.len().min(63) & 1 == 1;
+                    let all = span.attributes().filter(|attribute| fits(attribute.key_bytes()));
+                    let said = |attribute: forebay_otlp::traces::KeyValueView<'_>| {
+                        (attribute.key_bytes().to_vec(), format!("{:?}", attribute.value()))
+                    };
+                    assert!(
+                        scope.attributes(entry, lengths, wire).map(said).eq(all.map(said)),
+                        "{wire:02x?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(scopes.next().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn of_any_valid_request(wire in requests()) {
+        agrees(&wire);
+    }
+
+    #[test]
+    fn of_damaged_ones(wire in requests(), entropy in prop::collection::vec(any::<u8>(), 0..40)) {
+        let mut wire = wire;
+        mutate(&mut Entropy::new(&entropy), &mut wire);
+        agrees(&wire);
+    }
+}
