@@ -7,7 +7,7 @@ use bytes::Bytes;
 use forebay_channel::{Limits, bounded};
 use forebay_component::Payload;
 use forebay_exporter_zipkin::encode;
-use forebay_otlp::traces::validate;
+use forebay_otlp::traces::{SpanIndex, validate, validate_and_index};
 use forebay_otlp::{json, splice};
 use forebay_processor_batch::Batcher;
 use forebay_sampling::{Action, PolicySet, Reader, Sampler, SamplerConfig, Shard, compile};
@@ -34,9 +34,10 @@ impl HotPath {
 }
 
 /// Every path that is counted, about in the order in which a span meets them.
-pub const HOT_PATHS: [HotPath; 8] = [
+pub const HOT_PATHS: [HotPath; 9] = [
     HotPath { name: "json", one_of: 1, prepare: from_json },
     HotPath { name: "validate", one_of: 1, prepare: validation },
+    HotPath { name: "index", one_of: 1, prepare: indexing },
     HotPath { name: "read", one_of: 1, prepare: reading },
     HotPath { name: "channel", one_of: 1, prepare: channel },
     HotPath { name: "sampler", one_of: 1, prepare: sampler },
@@ -80,12 +81,21 @@ fn validation(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     }))
 }
 
+/// The same check, with notes for who reads every span.
+fn indexing(Requests(requests): Requests) -> Result<Work, InstructionsError> {
+    let spans = |request: &Bytes| validate_and_index(request).map_or(0, |(_, index)| index.spans() as u64);
+    Ok(Box::new(move || requests.iter().map(spans).sum()))
+}
+
 /// What the sampler wants to know of a request, before it takes it in.
 fn reading(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     let mut reader = Reader::new(&SamplerConfig::default(), Arc::new(policies()?), SEED);
     let (one, other) = (Shard { index: 0, count: 2 }, Shard { index: 1, count: 2 });
-    let mut shards = move |request: &Bytes| -> u64 {
-        let reading = reader.read(request, None);
+    let index = |request: Bytes| validate_and_index(&request).map(|(_, index)| (request, index));
+    let requests: Result<Vec<_>, _> = requests.into_iter().map(index).collect();
+    let requests = requests.map_err(|error| InstructionsError::Workload(error.to_string()))?;
+    let mut shards = move |(request, index): &(Bytes, SpanIndex)| -> u64 {
+        let reading = reader.read(request, Some(index));
         u64::from(reading.concerns(one)) + u64::from(reading.concerns(other))
     };
     Ok(Box::new(move || requests.iter().map(&mut shards).sum()))

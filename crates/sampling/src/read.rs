@@ -191,7 +191,7 @@ impl Reader {
             let mut open = self.open_scope();
             for entry in indexed.spans() {
                 let span = entry.view(request);
-                let id = if entry.is_usual() { Some(entry.trace_id()) } else { walk::trace_id(span) };
+                let id = if entry.is_usual() { Some(entry.trace_id(request)) } else { walk::trace_id(span) };
                 let Some(id) = id else {
                     *open.invalid += 1;
                     continue;
@@ -200,7 +200,7 @@ impl Reader {
                 let Some(run) = open.runs.get_mut(number) else { continue };
                 let matched = &mut run.facts.matched;
                 let said = if entry.is_usual() {
-                    open.asking.noted(entry, indexed, request, matched)
+                    open.asking.noted(entry, request, matched)
                 } else {
                     open.asking.walk(span, matched)
                 };

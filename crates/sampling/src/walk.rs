@@ -1,7 +1,7 @@
 //! Reading spans and resources for policies: one pass each, the first attribute of a key counts.
 
 use forebay_otlp::traces::{
-    AnyValueView, IndexedScope, KeyValueView, Parent, ResourceSpansView, SpanEntry, SpanField, SpanView,
+    AnyValueView, KeyValueView, Parent, ResourceSpansView, SpanEntry, SpanField, SpanView,
 };
 
 use crate::config::PriorityClasses;
@@ -111,15 +111,16 @@ impl Asking<'_> {
     pub(crate) fn noted<'a>(
         &mut self,
         span: &SpanEntry,
-        scope: IndexedScope<'_>,
         request: &'a [u8],
         matched: &mut LeafSet,
     ) -> SpanFacts<'a> {
         let (start, end) = span.times();
         let mut facts = SpanFacts { start, end, ..SpanFacts::default() };
-        self.seen.next();
-        for attribute in scope.attributes(span, self.lengths(), request) {
-            self.attribute(attribute, &mut facts, matched);
+        if span.key_lengths() & self.lengths() != 0 {
+            self.seen.next();
+            for attribute in span.view(request).attributes() {
+                self.attribute(attribute, &mut facts, matched);
+            }
         }
         let (parent, status) = (span.parent(), span.status_code());
         let predicates = &self.policies.predicates;

@@ -4,14 +4,16 @@
 
 use std::ops::Range;
 
-use crate::traces::{KeyValueView, SpanView};
+use crate::traces::SpanView;
+
+/// A usual span begins with the trace id's key and length.
+const TRACE_ID_AT: u32 = 2;
 
 /// The spans of a valid request by scope.
 #[derive(Clone, Debug, Default)]
 pub struct SpanIndex {
     pub(super) scopes: Vec<ScopeEntry>,
     pub(super) spans: Vec<SpanEntry>,
-    pub(super) attributes: Vec<AttributeEntry>,
     /// Fields of resources that are not scopes, and of scopes that are not spans.
     pub(super) headers: Vec<Range<u32>>,
 }
@@ -33,14 +35,13 @@ pub struct SpanEntry {
     start: u32,
     len: u32,
     head: u32,
-    pub(super) attributes: (u32, u32),
     pub(super) name: (u32, u32),
-    pub(super) trace_id: [u8; 16],
+    pub(super) key_lengths: u64,
     pub(super) start_time: u64,
     pub(super) end_time: u64,
     pub(super) flags: u32,
     pub(super) status_code: i32,
-    pub(super) has_parent: Parent,
+    pub(super) parent: Parent,
     pub(super) has_status: bool,
     pub(super) is_usual: bool,
 }
@@ -55,15 +56,6 @@ pub enum Parent {
     Zero,
     /// Its id.
     Given,
-}
-
-/// An attribute of a usual span: a `KeyValue` that has a key, a value, and nothing else.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AttributeEntry {
-    pub(super) start: u32,
-    pub(super) len: u32,
-    /// Bytes of the key: less than 128.
-    pub(super) key_len: u8,
 }
 
 /// A scope of an index.
@@ -81,7 +73,6 @@ impl SpanIndex {
         Self {
             scopes: Vec::with_capacity(4),
             spans: Vec::with_capacity(spans),
-            attributes: Vec::with_capacity(spans * 6),
             headers: Vec::with_capacity(8),
         }
     }
@@ -127,23 +118,6 @@ impl<'i> IndexedScope<'i> {
         let Range { start, end } = self.entry.spans;
         self.index.spans.get(start as usize..end as usize).unwrap_or_default()
     }
-
-    /// The attributes of one of its spans whose keys have one of `lengths` (bit n for n bytes, bit 63 for any longer).
-    #[inline]
-    pub fn attributes<'r>(
-        self,
-        span: &SpanEntry,
-        lengths: u64,
-        request: &'r [u8],
-    ) -> impl Iterator<Item = KeyValueView<'r>> + use<'i, 'r> {
-        let (start, end) = span.attributes;
-        let attributes = self.index.attributes.get(start as usize..end as usize).unwrap_or_default();
-        let fitting = move |attribute: &&AttributeEntry| lengths >> attribute.key_len.min(63) & 1 == 1;
-        attributes
-            .iter()
-            .filter(fitting)
-            .map(move |attribute| KeyValueView::new(part(request, attribute.start, attribute.len)))
-    }
 }
 
 impl SpanEntry {
@@ -151,8 +125,8 @@ impl SpanEntry {
         Self { start, len, head, ..Self::default() }
     }
 
-    /// Its ids, its kind and its times lie in front as SDKs write them and nowhere else, each attribute has a key and a value,
-    /// and there is no trace state: all that is said here of it is true.
+    /// Its ids, its name, its kind and its times lie in front as SDKs write them and nowhere else, each attribute has a key and
+    /// a value, and there is no trace state: all that is said here of it is true.
     #[inline]
     #[must_use]
     pub fn is_usual(&self) -> bool {
@@ -176,8 +150,16 @@ impl SpanEntry {
     /// The trace id.
     #[inline]
     #[must_use]
-    pub fn trace_id(&self) -> [u8; 16] {
-        self.trace_id
+    pub fn trace_id(&self, request: &[u8]) -> [u8; 16] {
+        let id = part(request, self.start + self.head + TRACE_ID_AT, 16);
+        id.try_into().unwrap_or_default()
+    }
+
+    /// How long the keys of its attributes are: bit n for n bytes, the highest for any longer.
+    #[inline]
+    #[must_use]
+    pub fn key_lengths(&self) -> u64 {
+        self.key_lengths
     }
 
     /// The span's name.
@@ -198,7 +180,7 @@ impl SpanEntry {
     #[inline]
     #[must_use]
     pub fn parent(&self) -> Parent {
-        self.has_parent
+        self.parent
     }
 
     /// The `StatusCode`; none without a status.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::traces::StatusView;
-use crate::traces::index::{AttributeEntry, Parent, ScopeEntry, SpanEntry, SpanIndex};
+use crate::traces::index::{Parent, ScopeEntry, SpanEntry, SpanIndex};
 use crate::traces::keys::*;
 use crate::traces::span::kind_and_times;
 use crate::traces::value::plain_attribute;
@@ -209,20 +209,18 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
         if INDEXED {
             let Range { start, end } = self.place(field, field.len());
             entry = SpanEntry::new(start, end - start, (field.len() - body.len()) as u32);
-            entry.attributes.0 = self.index.attributes.len() as u32;
         }
         // Nearly every span begins with these, in this order. A branch that is right is cheaper than the jump of the
         // match below, which reads whatever is not as expected, and fields that come again: the last one counts.
         if let Some(id) = cursor.step_over_id::<16>(span::TRACE_ID) {
             trace_id = id;
-            entry.trace_id = *id;
             if let Some(id) = cursor.step_over_id::<8>(span::SPAN_ID) {
                 span_id = id;
             }
             if let Some(id) = cursor.step_over_id::<8>(span::PARENT_SPAN_ID) {
                 parent_span_id = id;
                 let is_zero = u64::from_ne_bytes(*id) == 0;
-                entry.has_parent = if is_zero { Parent::Zero } else { Parent::Given };
+                entry.parent = if is_zero { Parent::Zero } else { Parent::Given };
             }
             if cursor.step_over(span::NAME) {
                 let start = cursor.rest;
@@ -241,7 +239,7 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
                 (entry.start_time, entry.end_time) = (start, end);
                 entry.is_usual = true;
             }
-            self.plain_attributes(&mut cursor, body, ahead);
+            entry.key_lengths |= plain_attributes(&mut cursor, body, ahead);
         }
         while !cursor.is_empty() {
             match cursor.any_key()? {
@@ -249,9 +247,11 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
                     let attribute = cursor.bytes()?;
                     key_value(attribute, depth - 1)?;
                     if INDEXED {
-                        entry.is_usual &= self.note_attribute(attribute);
+                        let plain = plain_attribute(attribute);
+                        entry.is_usual &= plain.is_some();
+                        entry.key_lengths |= plain.map_or(0, |(key, _)| length_bit(key.len()));
                     }
-                    self.plain_attributes(&mut cursor, body, ahead);
+                    entry.key_lengths |= plain_attributes(&mut cursor, body, ahead);
                     continue;
                 }
                 span::EVENTS => {
@@ -299,37 +299,9 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
             self.stats.invalid.count(reason);
         }
         if INDEXED {
-            entry.attributes.1 = self.index.attributes.len() as u32;
             self.index.spans.push(entry);
         }
         Ok(())
-    }
-
-    /// Steps over the attributes that come next for as long as each is plain. `ahead` is what can be read from the start
-    /// of the span's body on: more than the body, as a rule.
-    #[inline]
-    fn plain_attributes(&mut self, cursor: &mut Cursor<'a>, body: &'a [u8], ahead: &'a [u8]) {
-        let mut left = cursor.rest;
-        let mut ahead = ahead.get(body.len() - left.len()..).unwrap_or_default();
-        while let Some(window) = ahead.first_chunk()
-            && let Some(len) = plain_attribute_len(window)
-            && let (Some(rest), Some(rest_ahead)) = (left.get(len..), ahead.get(len..))
-        {
-            if INDEXED {
-                let start = self.place(left, 0).start + 2;
-                self.index.attributes.push(AttributeEntry { start, len: len as u32 - 2, key_len: window[3] });
-            }
-            (left, ahead) = (rest, rest_ahead);
-        }
-        cursor.rest = left;
-    }
-
-    /// Notes an attribute if it has a key, a value, and nothing else.
-    fn note_attribute(&mut self, attribute: &'a [u8]) -> bool {
-        let Some((key, _)) = plain_attribute(attribute) else { return false };
-        let Range { start, end } = self.place(attribute, attribute.len());
-        self.index.attributes.push(AttributeEntry { start, len: end - start, key_len: key.len() as u8 });
-        true
     }
 
     /// The place in the request of the first `len` bytes of a part of it.
@@ -428,9 +400,32 @@ fn status(body: &[u8], depth: u32) -> Checked {
     Ok(())
 }
 
+/// Steps over the attributes that come next for as long as each is plain; the lengths of their keys. `ahead` is what can
+/// be read from the start of the span's body on: more than the body, as a rule.
+#[inline]
+fn plain_attributes(cursor: &mut Cursor<'_>, body: &[u8], ahead: &[u8]) -> u64 {
+    let (mut left, mut lengths) = (cursor.rest, 0);
+    let mut ahead = ahead.get(body.len() - left.len()..).unwrap_or_default();
+    while let Some(window) = ahead.first_chunk()
+        && let Some(len) = plain_attribute_len(window)
+        && let (Some(rest), Some(rest_ahead)) = (left.get(len..), ahead.get(len..))
+    {
+        lengths |= length_bit(usize::from(window[3]));
+        (left, ahead) = (rest, rest_ahead);
+    }
+    cursor.rest = left;
+    lengths
+}
+
+/// A key's length as one bit, the highest for any length beyond.
+#[inline]
+fn length_bit(len: usize) -> u64 {
+    1 << len.min(63)
+}
+
 /// The length of the field at the front if it is a short attribute of a span with an ASCII key and one scalar, as nearly
 /// all are, and valid. Whatever else may be valid too.
-#[inline]
+#[inline(always)]
 fn plain_attribute_len(ahead: &[u8; 64]) -> Option<usize> {
     let [0x4a, len @ ..63, 0x0a, key_len @ ..49, ..] = *ahead else { return None };
     let (len, value_at) = (2 + usize::from(len), 4 + usize::from(key_len));
