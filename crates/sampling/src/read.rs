@@ -147,6 +147,12 @@ impl Reader {
             Some(index) => self.look_up(request, index),
             None => self.walk(request),
         }
+        self.reading(request)
+    }
+
+    /// The request that was read last, once more.
+    #[must_use]
+    pub fn reading<'a>(&'a self, request: &'a [u8]) -> Reading<'a> {
         Reading { request, found: &self.found }
     }
 

@@ -1,9 +1,9 @@
 //! The entrance: whoever has a request reads it and takes it in.
 
-use crate::shard::{Closed, Shard};
+use crate::readers::Readers;
+use crate::shard::Shard;
 use forebay_component::{Ack, Consumer, Payload, Reason, Refusal, Refused};
-use forebay_sampling::{PolicySet, Reader, Reading, SamplerConfig};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,57 +14,45 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// checked, and are in that core's cache (docs/adr/0008).
 pub(crate) struct Entrance {
     shards: Vec<Arc<Shard>>,
-    readers: Readers,
+    readers: Arc<Readers>,
+    /// Read by who gives a request to shards, so that a stop finds it in all of them or in none.
+    closed: RwLock<bool>,
 }
 
 impl Entrance {
-    pub fn new(shards: Vec<Arc<Shard>>, readers: Readers) -> Self {
-        Self { shards, readers }
+    pub fn new(shards: Vec<Arc<Shard>>, readers: Arc<Readers>) -> Self {
+        Self { shards, readers, closed: RwLock::new(false) }
+    }
+
+    /// Takes nothing more from now on.
+    pub fn close(&self) {
+        *self.closed.write() = true;
     }
 
     /// Room is looked for in every shard first, so that a request is taken whole or not at all.
     fn take_in(&self, mut payload: Payload, deadline: Option<Instant>) -> Result<(), Refused> {
-        let mut reader = self.readers.take();
-        let reading = reader.read(&payload.body, payload.index.as_deref());
+        let read = self.readers.read(&payload);
         let concerned =
-            || self.shards.iter().filter(|shard| shard.part().is_none_or(|part| reading.concerns(part)));
-        let taken = match concerned().find(|shard| !shard.has_room(payload.body.len(), deadline)) {
-            Some(full) if !full.is_closed() => {
-                let full = Refusal::retryable(Reason::QueueFull, "tail_sampling is full; try again later");
-                Err(full.after(RETRY_AFTER))
-            }
-            Some(_) => Err(stopping()),
-            None => give(concerned(), reading, &payload).map_err(|Closed| stopping()),
-        };
-        self.readers.give_back(reader);
-        match taken {
-            Ok(()) => {
-                std::mem::replace(&mut payload.ack, Ack::none()).accept();
-                Ok(())
-            }
-            Err(refusal) => Err(Refused::new(payload, refusal)),
+            || self.shards.iter().filter(|shard| shard.part().is_none_or(|part| read.concerns(part)));
+        if !concerned().all(|shard| shard.has_room(payload.body.len(), deadline)) {
+            let refusal = Refusal::retryable(Reason::QueueFull, "tail_sampling is full; try again later");
+            return Err(Refused::new(payload, refusal.after(RETRY_AFTER)));
         }
-    }
-}
-
-/// Gives a request to shards; those that another thread is at come last.
-fn give<'s>(
-    shards: impl Iterator<Item = &'s Arc<Shard>>,
-    reading: Reading<'_>,
-    payload: &Payload,
-) -> Result<(), Closed> {
-    let mut busy = Vec::new();
-    for shard in shards {
-        match shard.try_take_in(reading, payload) {
-            Some(taken) => taken?,
-            None => busy.push(shard),
+        let closed = self.closed.read();
+        if *closed {
+            let refusal = Refusal::retryable(Reason::ShuttingDown, "tail_sampling is stopping");
+            return Err(Refused::new(payload, refusal));
         }
+        // Nobody waits for a shard that another thread is at: that thread gets the request.
+        let busy: Vec<_> = concerned().filter(|shard| !shard.try_take_in(&read)).collect();
+        if !busy.is_empty() {
+            let read = Arc::new(read);
+            busy.into_iter().for_each(|shard| shard.hand_over(Arc::clone(&read)));
+        }
+        drop(closed);
+        std::mem::replace(&mut payload.ack, Ack::none()).accept();
+        Ok(())
     }
-    busy.into_iter().try_for_each(|shard| shard.take_in(reading, payload))
-}
-
-fn stopping() -> Refusal {
-    Refusal::retryable(Reason::ShuttingDown, "tail_sampling is stopping")
 }
 
 impl Consumer for Entrance {
@@ -78,33 +66,5 @@ impl Consumer for Entrance {
 
     fn consume_wait(&self, payload: Payload, timeout: Duration) -> Result<(), Refused> {
         self.take_in(payload, Some(Instant::now() + timeout))
-    }
-}
-
-/// Readers that no thread uses at the moment: as many as ever read at once.
-pub(crate) struct Readers {
-    idle: Mutex<Vec<Reader>>,
-    config: SamplerConfig,
-    policies: Arc<PolicySet>,
-    seed: u64,
-}
-
-impl Readers {
-    pub fn new(config: SamplerConfig, policies: Arc<PolicySet>, seed: u64) -> Self {
-        Self { idle: Mutex::new(Vec::new()), config, policies, seed }
-    }
-
-    /// One for a thread's own.
-    pub fn make(&self) -> Reader {
-        Reader::new(&self.config, Arc::clone(&self.policies), self.seed)
-    }
-
-    fn take(&self) -> Reader {
-        let idle = self.idle.lock().pop();
-        idle.unwrap_or_else(|| self.make())
-    }
-
-    fn give_back(&self, reader: Reader) {
-        self.idle.lock().push(reader);
     }
 }

@@ -11,6 +11,7 @@ mod memory;
 mod metrics;
 mod patience;
 mod processor;
+mod readers;
 mod recent;
 mod shard;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The running processor: its shards, their threads and their entrance.
 
 use crate::config::Config;
-use crate::entrance::{Entrance, Readers};
+use crate::entrance::Entrance;
 use crate::explain::{ShardView, Source, unix_nanos};
 use crate::metrics::{Metrics, observe_oldest};
+use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::shard::Shard;
 use crate::worker::Worker;
@@ -42,7 +43,7 @@ impl TailSampling {
             .map(|index| Metrics::new(context, &policies, &settings.priority.order, index == 0))
             .collect();
         observe_oldest(context, &metrics, clock);
-        let readers = Readers::new(settings.clone(), Arc::clone(&policies), seed);
+        let readers = Arc::new(Readers::new(settings.clone(), Arc::clone(&policies), seed));
         for (index, metrics) in metrics.into_iter().enumerate() {
             let sampler = Sampler::new(settings.clone(), Arc::clone(&policies), seed);
             let part = (count > 1).then_some(Part { index, count });
@@ -51,7 +52,7 @@ impl TailSampling {
             views.push(ShardView { recent: Arc::clone(&recent), shard: Arc::downgrade(&shard) });
             let worker = Worker {
                 shard: Arc::clone(&shard),
-                reader: readers.make(),
+                readers: Arc::clone(&readers),
                 next: Arc::clone(next),
                 metrics,
                 recent,
@@ -88,6 +89,7 @@ impl Processor for TailSampling {
     }
 
     fn shutdown(self: Box<Self>, deadline: Instant) -> Drained {
+        self.entrance.close();
         self.shards.iter().for_each(|(shard, _)| shard.stop(deadline));
         let drained = self.shards.into_iter().map(|(_, thread)| thread.join().unwrap_or_default());
         drained.fold(Drained::default(), |sum, shard| Drained {

@@ -1,10 +1,13 @@
 //! One shard: a sampler behind a lock. Whoever brings a request takes it in; a thread does what is due.
 
+use crate::readers::{Read, Readers};
+use bytes::Bytes;
 use forebay_component::Payload;
-use forebay_sampling::{Action, Known, Reader, Reading, Sampler, Shard as Part};
+use forebay_sampling::{Action, Known, Sampler, Shard as Part};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// What may wait while the next stage takes nothing, or while as many traces are held as may be: enough for a stall,
@@ -19,10 +22,6 @@ struct Limit {
 /// How often the thread looks while requests come: often enough for what is kept, seldom beside what they cost.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
-/// The shard is stopping and takes nothing more.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Closed;
-
 /// Traces of one part of all ids.
 pub(crate) struct Shard {
     /// None when it is the only shard.
@@ -30,6 +29,8 @@ pub(crate) struct Shard {
     /// When the sampler's clock read zero.
     started: Instant,
     state: Mutex<State>,
+    /// Requests of those who found another thread at it.
+    handed: Mutex<VecDeque<Arc<Read>>>,
     /// There is something for the thread to do.
     work: Condvar,
     /// A caller may try again.
@@ -39,8 +40,13 @@ pub(crate) struct Shard {
     /// What `state.waiting` holds.
     waiting_requests: AtomicUsize,
     waiting_bytes: AtomicUsize,
-    closed: AtomicBool,
 }
+
+/// So many requests are left to another thread at most; whoever brings more waits for its turn.
+const MOST_HANDED: usize = 16;
+
+/// How often one thread takes in what others have handed over before it goes back to its own work.
+const TURNS: usize = 2;
 
 /// What callers and the thread share.
 pub(crate) struct State {
@@ -56,7 +62,7 @@ pub(crate) struct State {
     /// When the stop must be over; none while running.
     pub deadline: Option<Instant>,
     /// Requests that cannot be taken in yet, oldest first.
-    waiting: VecDeque<Payload>,
+    waiting: VecDeque<(Bytes, usize)>,
     /// When the sleeping thread will look by itself; none while it is awake.
     wakes_at: Option<Instant>,
 }
@@ -84,12 +90,12 @@ impl Shard {
             part,
             started,
             state: Mutex::new(state),
+            handed: Mutex::default(),
             work: Condvar::new(),
             room: Condvar::new(),
             reported: Condvar::new(),
             waiting_requests: AtomicUsize::new(0),
             waiting_bytes: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
         }
     }
 
@@ -112,17 +118,12 @@ impl Shard {
         self.state.lock()
     }
 
-    /// It takes nothing more.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
     /// Bytes of the requests that wait, and how many there may be.
     pub fn waiting(&self) -> (usize, usize) {
         (self.waiting_bytes.load(Ordering::Relaxed), WAITING.bytes)
     }
 
-    /// Whether a request of `len` bytes can be taken in or wait; until `deadline` it waits for that.
+    /// Whether a request of `len` bytes can be taken in or wait; until `deadline`, or a stop, it waits for that.
     pub fn has_room(&self, len: usize, deadline: Option<Instant>) -> bool {
         let has_room = || {
             let requests = self.waiting_requests.load(Ordering::Acquire);
@@ -130,72 +131,100 @@ impl Shard {
             // One request larger than the limit still passes when none waits.
             requests == 0 || (requests < WAITING.requests && bytes + len <= WAITING.bytes)
         };
-        if self.is_closed() || has_room() {
-            return !self.is_closed();
+        if has_room() {
+            return true;
         }
         let Some(deadline) = deadline else { return false };
         let mut state = self.lock();
-        while !self.is_closed() && !has_room() {
+        while state.deadline.is_none() && !has_room() {
             if self.room.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        !self.is_closed() && has_room()
+        state.deadline.is_some() || has_room()
     }
 
-    /// [`Self::take_in`] unless another thread is at it.
-    pub fn try_take_in(&self, reading: Reading<'_>, payload: &Payload) -> Option<Result<(), Closed>> {
-        Some(self.take_in_locked(self.state.try_lock()?, reading, payload))
+    /// Takes in its part of a request unless another thread is at it.
+    pub fn try_take_in(&self, read: &Read) -> bool {
+        let Some(mut state) = self.state.try_lock() else { return false };
+        self.take_in(&mut state, read);
+        self.leave(state);
+        true
     }
 
-    /// Takes in its part of a request, or has it wait.
-    pub fn take_in(&self, reading: Reading<'_>, payload: &Payload) -> Result<(), Closed> {
-        self.take_in_locked(self.lock(), reading, payload)
-    }
-
-    fn take_in_locked(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        reading: Reading<'_>,
-        payload: &Payload,
-    ) -> Result<(), Closed> {
-        if state.deadline.is_some() {
-            return Err(Closed);
+    /// Leaves a request to the thread that is at the shard.
+    pub fn hand_over(&self, read: Arc<Read>) {
+        let mut handed = self.handed.lock();
+        handed.push_back(read);
+        let many = handed.len() > MOST_HANDED;
+        drop(handed);
+        // With the fence in `leave`: if that thread has left before it could see the request, it is no longer at it.
+        fence(Ordering::SeqCst);
+        let state = if many { Some(self.lock()) } else { self.state.try_lock() };
+        if let Some(state) = state {
+            self.leave(state);
         }
-        let now = Instant::now();
+    }
+
+    /// Ends a turn at the shard: takes in what was handed over meanwhile, and wakes the thread if it sleeps for long. What
+    /// is left in the end the thread finds when it looks.
+    fn leave<'s>(&'s self, mut state: MutexGuard<'s, State>) {
+        for _ in 0..TURNS {
+            self.take_in_handed(&mut state, MOST_HANDED);
+            state.stirred = true;
+            // One that sleeps for long is to look soon; it will find what else comes until then.
+            let sleeps = state.wakes_at.is_some_and(|at| at > Instant::now() + LOOK);
+            if sleeps {
+                state.wakes_at = None;
+            }
+            drop(state);
+            if sleeps {
+                self.work.notify_one();
+            }
+            fence(Ordering::SeqCst);
+            if self.handed.lock().is_empty() {
+                return;
+            }
+            // Somebody else is at it by now, or it is this thread's turn again.
+            let Some(again) = self.state.try_lock() else { return };
+            state = again;
+        }
+    }
+
+    /// Takes in what was handed over, `most` requests at most.
+    pub fn take_in_handed(&self, state: &mut State, most: usize) {
+        for _ in 0..most {
+            let Some(read) = self.handed.lock().pop_front() else { return };
+            self.take_in(state, &read);
+        }
+    }
+
+    fn take_in(&self, state: &mut State, read: &Read) {
+        let Some(reading) = read.reading() else { return };
         if state.is_open() && state.waiting.is_empty() {
-            let State { sampler, actions, .. } = &mut *state;
-            sampler.take_in(reading, self.part, now.saturating_duration_since(self.started), actions);
+            let State { sampler, actions, .. } = state;
+            sampler.take_in(reading, self.part, self.now(), actions);
         } else {
             self.waiting_requests.fetch_add(1, Ordering::Release);
-            self.waiting_bytes.fetch_add(payload.body.len(), Ordering::Release);
-            state.waiting.push_back(Payload::traces(payload.body.clone(), payload.items));
+            self.waiting_bytes.fetch_add(read.body.len(), Ordering::Release);
+            state.waiting.push_back((read.body.clone(), read.items));
         }
-        state.stirred = true;
-        // One that sleeps for long is to look soon; it will find what else comes until then.
-        if state.wakes_at.is_some_and(|at| at > now + LOOK) {
-            state.wakes_at = None;
-            drop(state);
-            self.work.notify_one();
-        }
-        Ok(())
     }
 
     /// Takes in what waits, as far as there is room for it.
-    pub fn take_in_waiting(&self, state: &mut State, reader: &mut Reader) {
+    pub fn take_in_waiting(&self, state: &mut State, readers: &Arc<Readers>) {
         let before = state.waiting.len();
         while (state.is_open() || state.deadline.is_some())
-            && let Some(payload) = state.waiting.pop_front()
+            && let Some((body, items)) = state.waiting.pop_front()
         {
-            let State { sampler, actions, .. } = state;
-            sampler.take_in(
-                reader.read(&payload.body, payload.index.as_deref()),
-                self.part,
-                self.now(),
-                actions,
-            );
+            let len = body.len();
+            let read = readers.read(&Payload::traces(body, items));
+            if let Some(reading) = read.reading() {
+                let State { sampler, actions, .. } = state;
+                sampler.take_in(reading, self.part, self.now(), actions);
+            }
             self.waiting_requests.fetch_sub(1, Ordering::Release);
-            self.waiting_bytes.fetch_sub(payload.body.len(), Ordering::Release);
+            self.waiting_bytes.fetch_sub(len, Ordering::Release);
         }
         if state.waiting.len() < before {
             self.room.notify_all();
@@ -222,9 +251,8 @@ impl Shard {
         state.wakes_at = None;
     }
 
-    /// Has the thread decide what is held and end. Nothing is taken in from now on.
+    /// Has the thread decide what is held, and end. Nothing comes any more.
     pub fn stop(&self, deadline: Instant) {
-        self.closed.store(true, Ordering::Release);
         self.lock().deadline = Some(deadline);
         self.work.notify_all();
         self.room.notify_all();
@@ -241,6 +269,7 @@ impl Shard {
     pub fn explain(&self, trace_id: &[u8; 16], timeout: Duration) -> Option<(Duration, Known)> {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.try_lock_until(deadline)?;
+        self.take_in_handed(&mut state, usize::MAX);
         while state.reporting || !state.actions.is_empty() {
             self.work.notify_one();
             if self.reported.wait_until(&mut state, deadline).timed_out() {

@@ -254,6 +254,69 @@ async fn while_full_requests_are_refused_with_a_retry() {
     processor.shutdown(soon());
 }
 
+const ALL: &str = "decision_wait: 2ms\nnum_shards: SHARDS\npolicies: [{name: all, type: always_sample}]\n";
+
+#[tokio::test]
+async fn many_at_once_lose_and_double_nothing() {
+    for shards in ["1", "3"] {
+        let sink = Arc::new(Sink::default());
+        let (_, processor) = start(&ALL.replace("SHARDS", shards), &sink);
+        let entrance = processor.consumer();
+        std::thread::scope(|scope| {
+            for thread in 0..8_u64 {
+                let entrance = &entrance;
+                scope.spawn(move || {
+                    for number in 0..400 {
+                        let payload =
+                            requests::payload(number % 40, thread * 1_000 + number / 40 * 5, 5, None);
+                        entrance.consume_wait(payload, Duration::from_secs(60)).unwrap();
+                    }
+                });
+            }
+        });
+        let drained = processor.shutdown(soon());
+        assert_eq!((drained.sent, drained.dropped), (8 * 400 * 5, 0));
+        let spans = |thread: u64| (0..50).map(move |span| thread * 1_000 + span);
+        let expected: Vec<_> =
+            (0..40).flat_map(|trace| (0..8).flat_map(spans).map(move |span| (trace, span))).collect();
+        assert_eq!(requests::spans_of(&sink.taken()), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_while_it_stops_is_decided() {
+    for shards in ["1", "3"] {
+        for _ in 0..20 {
+            let sink = Arc::new(Sink::default());
+            let (_, processor) = start(&ALL.replace("SHARDS", shards), &sink);
+            let entrance = processor.consumer();
+            let (begun, wait) = (std::sync::Barrier::new(5), Duration::from_secs(60));
+            let (sent, taken) = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4_u64)
+                    .map(|thread| {
+                        let (entrance, begun) = (&entrance, &begun);
+                        scope.spawn(move || {
+                            begun.wait();
+                            // Until it is refused, which only a stop does.
+                            let taken = |number: &u64| {
+                                let payload =
+                                    requests::payload(number % 7, thread * 1_000_000 + number, 1, None);
+                                entrance.consume_wait(payload, wait).is_ok()
+                            };
+                            (0..).take_while(taken).count() as u64
+                        })
+                    })
+                    .collect();
+                begun.wait();
+                let drained = processor.shutdown(soon());
+                assert_eq!(drained.dropped, 0);
+                (drained.sent, threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u64>())
+            });
+            assert_eq!(sent, taken);
+        }
+    }
+}
+
 #[test]
 fn wrong_configurations_are_located() {
     let cases = [

@@ -1,10 +1,11 @@
 //! A shard's thread: decides what is due, hands on what is kept, and says what was decided.
 
 use crate::metrics::Metrics;
+use crate::readers::Readers;
 use crate::recent::{Recent, hex, shown};
 use crate::shard::{Shard, State};
 use forebay_component::{Consumer, Drained, Payload, deliver};
-use forebay_sampling::{Action, Decision, Emit, Reader};
+use forebay_sampling::{Action, Decision, Emit};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ const REPORT: Duration = Duration::from_secs(60);
 pub(crate) struct Worker {
     pub shard: Arc<Shard>,
     /// For requests that had to wait.
-    pub reader: Reader,
+    pub readers: Arc<Readers>,
     pub next: Arc<dyn Consumer>,
     pub metrics: Metrics,
     pub recent: Arc<Recent>,
@@ -35,7 +36,8 @@ impl Worker {
         let shard = Arc::clone(&self.shard);
         let mut state = shard.lock();
         while state.deadline.is_none() {
-            shard.take_in_waiting(&mut state, &mut self.reader);
+            shard.take_in_handed(&mut state, usize::MAX);
+            shard.take_in_waiting(&mut state, &self.readers);
             self.tick(&mut state);
             if state.actions.is_empty() {
                 self.metrics.publish(&state.sampler);
@@ -45,8 +47,9 @@ impl Worker {
                 state = self.act(&shard, state);
             }
         }
-        // Upstream stages have stopped: what waits is all there is.
-        shard.take_in_waiting(&mut state, &mut self.reader);
+        // The entrance is closed: what waits is all there is.
+        shard.take_in_handed(&mut state, usize::MAX);
+        shard.take_in_waiting(&mut state, &self.readers);
         loop {
             let State { sampler, actions, .. } = &mut *state;
             let more = sampler.flush(shard.now(), actions);
