@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_generator::Corpus;
+use forebay_memory::{HugePages, HugeVec, append};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -126,13 +127,13 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
     let cpus = setup.cpus.as_deref();
     let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
-    if file.measure != Measure::Idle {
-        touch_memory(2 * setup.corpus.wire_bytes() as u64 * u64::from(setup.replays));
-    }
+    let wire_bytes = setup.corpus.wire_bytes() as u64 * u64::from(setup.replays);
+    let memory = (file.measure != Measure::Idle).then(|| touch_memory(2 * wire_bytes));
     let process = Agent::start(spec).await?;
     if file.measure == Measure::Idle {
         sleep(REST).await;
     }
+    drop(memory);
     let cpu_before = process.cpu_seconds()?;
     let start = Instant::now();
     let (loaded, delivered) = if file.measure == Measure::Idle {
@@ -157,7 +158,6 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let cpu_seconds = process.cpu_seconds()? - cpu_before;
     let (peak, resident) = (process.peak_bytes()?, process.resident_bytes()?);
     let stopped = process.stop().await?;
-    let wire = setup.corpus.wire_bytes() as f64 * f64::from(setup.replays);
     let all: Vec<Counts> = sinks.tallies.iter().map(|tally| tally.counts()).collect();
     // Without a load nothing is expected.
     let exact = file.measure == Measure::Idle || all.iter().all(Counts::is_exact);
@@ -173,7 +173,7 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
         delivered_seconds: (delivered - start).as_secs_f64(),
         peak_mib: mib(peak),
         resident_mib: mib(resident),
-        resident_over_wire: resident as f64 / wire,
+        resident_over_wire: resident as f64 / wire_bytes as f64,
         stopped_cleanly,
         correct: exact && loaded.rejected == 0 && stopped_cleanly,
         load: loaded,
@@ -181,18 +181,25 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     })
 }
 
-/// Makes the kernel have memory at hand, half of what there is at most.
+/// Makes the kernel have memory at hand, half of what there is at most: in small pages, and, until what is returned is
+/// gone, in huge ones, which lie elsewhere.
 ///
-/// A virtual machine gets its memory from its host when it is first written to, which costs whoever does so as much
-/// again as clearing it: that would be the agent that is measured first, or with the largest load.
-fn touch_memory(bytes: u64) {
+/// A virtual machine gets its memory from its host when it is first written to, which costs whoever does so up to twenty times
+/// what clearing it does, and may give it back seconds after it was freed: that would be measured with the agent.
+fn touch_memory(bytes: u64) -> HugeVec<u8> {
     let available = fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| parse_kib(&text, "MemAvailable:"))
         .unwrap_or_default();
+    let bytes = usize::try_from(bytes.min(available * 1024 / 2)).unwrap_or_default();
     // Not zeros, for which nothing would be written.
-    let touched = vec![1u8; usize::try_from(bytes.min(available * 1024 / 2)).unwrap_or_default()];
-    std::hint::black_box(&touched);
+    std::hint::black_box(&vec![1_u8; bytes]);
+    let mut huge = HugeVec::with_capacity_in(bytes / 2, HugePages);
+    let piece = [1; 64 << 10];
+    while huge.len() + piece.len() <= huge.capacity() {
+        append(&mut huge, &piece);
+    }
+    huge
 }
 
 fn mib(bytes: u64) -> f64 {

@@ -29,6 +29,8 @@ const SCOPE_SPANS_KEY: u8 = 2 << 3 | 2;
 pub(crate) struct Emitter {
     request: Vec<u8>,
     spans: usize,
+    /// Bytes of the last request: room for as much is made at once for the next one.
+    usual: usize,
     marked: Marked,
 }
 
@@ -94,7 +96,12 @@ impl Emitter {
     /// Sends on what was collected.
     pub(crate) fn flush(&mut self, out: &mut Vec<Action>) {
         if !self.request.is_empty() {
-            let request = std::mem::take(&mut self.request);
+            let mut request = std::mem::take(&mut self.request);
+            self.usual = request.len();
+            // It may wait for long in an exporter's queue, which counts what it holds and not what it could.
+            if request.len() < request.capacity() / 2 {
+                request.shrink_to_fit();
+            }
             out.push(Action::Emit(Emit { request, spans: std::mem::take(&mut self.spans) }));
         }
     }
@@ -117,6 +124,9 @@ impl Emitter {
         };
         let body: usize = scopes(runs, piece).enumerate().map(|scope| framed_len(scope_len(scope))).sum();
         let len = first.resource_header.len() + body;
+        if self.request.capacity() == 0 {
+            self.request.reserve_exact(framed_len(len).max(self.usual + self.usual / 16));
+        }
         self.request.reserve(framed_len(len));
         self.request.push(RESOURCE_SPANS_KEY);
         put_varint(&mut self.request, len);

@@ -43,7 +43,7 @@ pub(crate) struct Config {
     pub drop_pending_traces_on_shutdown: bool,
     /// A trace larger than this, encoded, is dropped at once; 0 is no bound.
     pub maximum_trace_size_bytes: u64,
-    /// Threads, each with traces of its own; 0 is one for every two cores.
+    /// Parts of the traces, each with a lock and a thread of its own; 0 is one for every two cores.
     pub num_shards: usize,
     /// Ours: take a verdict that no later span can change at once.
     pub early_keep: bool,
@@ -121,7 +121,7 @@ impl Config {
     /// The number of shards to run.
     pub fn shards(&self) -> usize {
         match self.num_shards {
-            // Sockets need the other half of the cores (docs/adr/0004).
+            // What one takes in takes little time, and each shard of a request is a lock more (docs/adr/0004, 0008).
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             count => count,
         }
