@@ -10,7 +10,7 @@ use crate::traces::keys::*;
 use crate::traces::span::kind_and_times;
 use crate::traces::value::plain_attribute;
 use crate::wire::{
-    Cursor, Fault, RECURSION_LIMIT, WireError, WireErrorKind, is_ascii_up_to, is_utf8, varint_bytes,
+    Cursor, Fault, Fields, RECURSION_LIMIT, WireError, WireErrorKind, is_ascii_up_to, is_utf8, varint_bytes,
 };
 
 /// What a valid request holds.
@@ -139,26 +139,23 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
 
     fn resource_spans(&mut self, body: &'a [u8], resource_number: u32, depth: u32) -> Checked {
         let first_scope = self.index.scopes.len();
-        let mut header = Vec::new();
         let mut cursor = Cursor::new(body);
         while !cursor.is_empty() {
-            let start = cursor.rest;
             match cursor.any_key()? {
                 resource_spans::RESOURCE => resource(cursor.bytes()?, depth - 1)?,
                 resource_spans::SCOPE_SPANS => {
                     self.scope_spans(cursor.bytes()?, resource_number, depth - 1)?;
-                    continue;
                 }
                 resource_spans::SCHEMA_URL => string(&mut cursor)?,
                 key => unknown(&mut cursor, key, 3, depth)?,
             }
-            if INDEXED {
-                header.push(self.place(start, start.len() - cursor.rest.len()));
-            }
         }
         if INDEXED {
             let from = self.index.headers.len() as u32;
-            self.index.headers.extend(header);
+            for field in Fields::new(body).filter(|field| field.key != resource_spans::SCOPE_SPANS) {
+                let place = self.place(field.raw, field.raw.len());
+                self.index.headers.push(place);
+            }
             let to = self.index.headers.len() as u32;
             for scope in self.index.scopes.iter_mut().skip(first_scope) {
                 scope.resource_header = from..to;

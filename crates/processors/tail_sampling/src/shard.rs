@@ -31,6 +31,8 @@ pub(crate) struct Shard {
     state: Mutex<State>,
     /// Requests of those who found another thread at it.
     handed: Mutex<VecDeque<Arc<Read>>>,
+    /// How many there are.
+    handed_over: AtomicUsize,
     /// There is something for the thread to do.
     work: Condvar,
     /// A caller may try again.
@@ -72,6 +74,11 @@ impl State {
     fn is_open(&self) -> bool {
         !self.turned_away && !self.sampler.is_full()
     }
+
+    /// Whether requests wait that can be taken in now.
+    pub fn has_room_for_waiting(&self) -> bool {
+        !self.waiting.is_empty() && self.is_open()
+    }
 }
 
 impl Shard {
@@ -91,6 +98,7 @@ impl Shard {
             started,
             state: Mutex::new(state),
             handed: Mutex::default(),
+            handed_over: AtomicUsize::new(0),
             work: Condvar::new(),
             room: Condvar::new(),
             reported: Condvar::new(),
@@ -156,6 +164,7 @@ impl Shard {
     pub fn hand_over(&self, read: Arc<Read>) {
         let mut handed = self.handed.lock();
         handed.push_back(read);
+        self.handed_over.fetch_add(1, Ordering::Release);
         let many = handed.len() > MOST_HANDED;
         drop(handed);
         // With the fence in `leave`: if that thread has left before it could see the request, it is no longer at it.
@@ -182,7 +191,7 @@ impl Shard {
                 self.work.notify_one();
             }
             fence(Ordering::SeqCst);
-            if self.handed.lock().is_empty() {
+            if self.handed_over.load(Ordering::Acquire) == 0 {
                 return;
             }
             // Somebody else is at it by now, or it is this thread's turn again.
@@ -194,7 +203,11 @@ impl Shard {
     /// Takes in what was handed over, `most` requests at most.
     pub fn take_in_handed(&self, state: &mut State, most: usize) {
         for _ in 0..most {
+            if self.handed_over.load(Ordering::Acquire) == 0 {
+                return;
+            }
             let Some(read) = self.handed.lock().pop_front() else { return };
+            self.handed_over.fetch_sub(1, Ordering::Release);
             self.take_in(state, &read);
         }
     }

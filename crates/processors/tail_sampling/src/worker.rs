@@ -5,7 +5,7 @@ use crate::readers::Readers;
 use crate::recent::{Recent, hex, shown};
 use crate::shard::{Shard, State};
 use forebay_component::{Consumer, Drained, Payload, deliver};
-use forebay_sampling::{Action, Decision, Emit};
+use forebay_sampling::{Action, Decision, Emit, Sampler};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,12 +39,15 @@ impl Worker {
             shard.take_in_handed(&mut state, usize::MAX);
             shard.take_in_waiting(&mut state, &self.readers);
             self.tick(&mut state);
-            if state.actions.is_empty() {
-                self.metrics.publish(&state.sampler);
-                self.report(&mut state);
-                shard.sleep(&mut state);
-            } else {
+            if !state.actions.is_empty() {
                 state = self.act(&shard, state);
+            }
+            self.metrics.publish(&state.sampler);
+            self.report(&mut state);
+            // A tick ends early when there is much to do; everything else can wait for the next look.
+            let goes_on = state.has_room_for_waiting() || is_due(&state.sampler, shard.now());
+            if state.deadline.is_none() && !goes_on {
+                shard.sleep(&mut state);
             }
         }
         // The entrance is closed: what waits is all there is.
@@ -66,7 +69,7 @@ impl Worker {
 
     fn tick(&mut self, state: &mut State) {
         let now = self.shard.now();
-        if state.sampler.next_deadline().is_some_and(|due| due <= now) {
+        if is_due(&state.sampler, now) {
             let begun = Instant::now();
             state.sampler.tick(now, &mut state.actions);
             self.metrics.decision_latency.observe(begun.elapsed().as_secs_f64() * 1e3);
@@ -149,6 +152,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether some trace is to be decided now.
+fn is_due(sampler: &Sampler, now: Duration) -> bool {
+    sampler.next_deadline().is_some_and(|due| due <= now)
 }
 
 /// One line for each verdict, for who asks for it (`service.telemetry.logs.level: debug`).
