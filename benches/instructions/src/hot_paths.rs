@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use forebay_channel::{Limits, bounded};
 use forebay_component::Payload;
 use forebay_exporter_zipkin::encode;
 use forebay_otlp::traces::{SpanIndex, validate, validate_and_index};
@@ -34,12 +33,11 @@ impl HotPath {
 }
 
 /// Every path that is counted, about in the order in which a span meets them.
-pub const HOT_PATHS: [HotPath; 9] = [
+pub const HOT_PATHS: [HotPath; 8] = [
     HotPath { name: "json", one_of: 1, prepare: from_json },
     HotPath { name: "validate", one_of: 1, prepare: validation },
     HotPath { name: "index", one_of: 1, prepare: indexing },
     HotPath { name: "read", one_of: 1, prepare: reading },
-    HotPath { name: "channel", one_of: 1, prepare: channel },
     HotPath { name: "sampler", one_of: 1, prepare: sampler },
     HotPath { name: "batch", one_of: 1, prepare: batch },
     HotPath { name: "split", one_of: 1, prepare: split },
@@ -99,21 +97,6 @@ fn reading(Requests(requests): Requests) -> Result<Work, InstructionsError> {
         u64::from(reading.concerns(one)) + u64::from(reading.concerns(other))
     };
     Ok(Box::new(move || requests.iter().map(&mut shards).sum()))
-}
-
-/// From one stage to the next and out again.
-fn channel(Requests(requests): Requests) -> Result<Work, InstructionsError> {
-    let payloads: Vec<Payload> = requests.into_iter().map(|body| Payload::traces(body, 100)).collect();
-    let (sender, receiver) = bounded(Limits { items: 1024, bytes: 64 << 20 });
-    Ok(Box::new(move || {
-        let mut items = 0;
-        for payload in payloads {
-            // One at a time: the channel is never full, so none is lost.
-            let sent = sender.try_send(payload).is_ok();
-            items += receiver.try_recv().map_or(0, |payload| payload.items as u64) * u64::from(sent);
-        }
-        items
-    }))
 }
 
 fn policies() -> Result<PolicySet, InstructionsError> {

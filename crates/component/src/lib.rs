@@ -23,4 +23,4 @@ pub use lifecycle::{
 };
 pub use payload::{Origin, Payload, Signal};
 pub use refusal::{Reason, Refusal};
-pub use stage::{Entrance, deliver, queue_depth};
+pub use stage::deliver;

@@ -2,7 +2,6 @@
 
 use crate::ack::Ack;
 use bytes::Bytes;
-use forebay_channel::Weigh;
 use forebay_otlp::traces::SpanIndex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,11 +69,5 @@ impl Payload {
     #[must_use]
     pub fn with_ack(self, ack: Ack) -> Self {
         Self { ack, ..self }
-    }
-}
-
-impl Weigh for Payload {
-    fn weight(&self) -> usize {
-        self.body.len()
     }
 }
