@@ -3,7 +3,7 @@
 use crate::readers::{Read, Readers};
 use bytes::Bytes;
 use forebay_component::Payload;
-use forebay_sampling::{Action, Known, Sampler, Shard as Part};
+use forebay_sampling::{Action, Decision, Known, Reading, Sampler, Shard as Part};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -54,11 +54,13 @@ const TURNS: usize = 2;
 pub(crate) struct State {
     pub sampler: Sampler,
     /// What the sampler says is to be done: by the thread, in this order.
-    pub actions: Vec<Action>,
+    actions: Vec<Action>,
+    /// Bytes of these, as far as they came of requests.
+    actions_bytes: usize,
     /// Something was taken in since the thread looked.
     pub stirred: bool,
     /// The thread has yet to report some of what was decided.
-    pub reporting: bool,
+    reporting: bool,
     /// The next stage has turned the thread away, which goes on trying.
     pub turned_away: bool,
     /// When the stop must be over; none while running.
@@ -72,7 +74,37 @@ pub(crate) struct State {
 impl State {
     /// Whether requests can be taken in.
     fn is_open(&self) -> bool {
-        !self.turned_away && !self.sampler.is_full()
+        !self.turned_away && self.actions_bytes <= WAITING.bytes && !self.sampler.is_full()
+    }
+
+    /// Takes a request in.
+    fn take_in(&mut self, reading: Reading<'_>, part: Option<Part>, now: Duration) {
+        let before = self.actions.len();
+        self.sampler.take_in(reading, part, now, &mut self.actions);
+        let new = self.actions.get(before..).unwrap_or_default();
+        self.actions_bytes += new.iter().map(weight).sum::<usize>();
+    }
+
+    /// Has the sampler decide what is due.
+    pub fn tick(&mut self, now: Duration) {
+        self.sampler.tick(now, &mut self.actions);
+    }
+
+    /// Has the sampler decide what is held; true when there is more.
+    pub fn flush(&mut self, now: Duration) -> bool {
+        self.sampler.flush(now, &mut self.actions)
+    }
+
+    /// Whether there is something to be done.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// What is to be done, for `empty`, whose memory is used again. All of it is to be reported.
+    pub fn take_actions(&mut self, empty: Vec<Action>) -> Vec<Action> {
+        self.reporting = true;
+        self.actions_bytes = 0;
+        std::mem::replace(&mut self.actions, empty)
     }
 
     /// Whether requests wait that can be taken in now.
@@ -86,6 +118,7 @@ impl Shard {
         let state = State {
             sampler,
             actions: Vec::new(),
+            actions_bytes: 0,
             stirred: false,
             reporting: false,
             turned_away: false,
@@ -215,8 +248,7 @@ impl Shard {
     fn take_in(&self, state: &mut State, read: &Read) {
         let Some(reading) = read.reading() else { return };
         if state.is_open() && state.waiting.is_empty() {
-            let State { sampler, actions, .. } = state;
-            sampler.take_in(reading, self.part, self.now(), actions);
+            state.take_in(reading, self.part, self.now());
         } else {
             self.waiting_requests.fetch_add(1, Ordering::Release);
             self.waiting_bytes.fetch_add(read.body.len(), Ordering::Release);
@@ -233,8 +265,7 @@ impl Shard {
             let len = body.len();
             let read = readers.read(&Payload::traces(body, items));
             if let Some(reading) = read.reading() {
-                let State { sampler, actions, .. } = state;
-                sampler.take_in(reading, self.part, self.now(), actions);
+                state.take_in(reading, self.part, self.now());
             }
             self.waiting_requests.fetch_sub(1, Ordering::Release);
             self.waiting_bytes.fetch_sub(len, Ordering::Release);
@@ -295,6 +326,14 @@ impl Shard {
     /// When the stop must be over; none while running.
     pub fn give_up_at(&self) -> Option<Instant> {
         self.lock().deadline
+    }
+}
+
+/// Bytes that an action holds, about.
+fn weight(action: &Action) -> usize {
+    match action {
+        Action::Emit(emit) => emit.request.len(),
+        Action::Decided(_) | Action::Late(_) => size_of::<Action>() + size_of::<Decision>(),
     }
 }
 

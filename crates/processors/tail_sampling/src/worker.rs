@@ -39,7 +39,7 @@ impl Worker {
             shard.take_in_handed(&mut state, usize::MAX);
             shard.take_in_waiting(&mut state, &self.readers);
             self.tick(&mut state);
-            if !state.actions.is_empty() {
+            if state.has_actions() {
                 state = self.act(&shard, state);
             }
             self.metrics.publish(&state.sampler);
@@ -54,8 +54,7 @@ impl Worker {
         shard.take_in_handed(&mut state, usize::MAX);
         shard.take_in_waiting(&mut state, &self.readers);
         loop {
-            let State { sampler, actions, .. } = &mut *state;
-            let more = sampler.flush(shard.now(), actions);
+            let more = state.flush(shard.now());
             state = self.act(&shard, state);
             if !more {
                 break;
@@ -71,7 +70,7 @@ impl Worker {
         let now = self.shard.now();
         if is_due(&state.sampler, now) {
             let begun = Instant::now();
-            state.sampler.tick(now, &mut state.actions);
+            state.tick(now);
             self.metrics.decision_latency.observe(begun.elapsed().as_secs_f64() * 1e3);
         }
     }
@@ -93,8 +92,7 @@ impl Worker {
 
     /// Carries out what there is to do, without the lock: the next stage may be full, and others take requests in.
     fn act<'s>(&mut self, shard: &'s Shard, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        let mut actions = std::mem::replace(&mut state.actions, std::mem::take(&mut self.actions));
-        state.reporting = true;
+        let mut actions = state.take_actions(std::mem::take(&mut self.actions));
         drop(state);
         for action in &actions {
             match action {
