@@ -81,7 +81,7 @@ fn validation(Requests(requests): Requests) -> Result<Work, InstructionsError> {
 
 /// The same check, with notes for who reads every span.
 fn indexing(Requests(requests): Requests) -> Result<Work, InstructionsError> {
-    let spans = |request: &Bytes| validate_and_index(request).map_or(0, |(_, index)| index.spans() as u64);
+    let spans = |request: &Bytes| validate_and_index(request).map_or(0, |(stats, _)| stats.spans as u64);
     Ok(Box::new(move || requests.iter().map(spans).sum()))
 }
 
@@ -92,8 +92,8 @@ fn reading(Requests(requests): Requests) -> Result<Work, InstructionsError> {
     let index = |request: Bytes| validate_and_index(&request).map(|(_, index)| (request, index));
     let requests: Result<Vec<_>, _> = requests.into_iter().map(index).collect();
     let requests = requests.map_err(|error| InstructionsError::Workload(error.to_string()))?;
-    let mut shards = move |(request, index): &(Bytes, SpanIndex)| -> u64 {
-        let reading = reader.read(request, Some(index));
+    let mut shards = move |(request, index): &(Bytes, Option<SpanIndex>)| -> u64 {
+        let reading = reader.read(request, index.as_ref());
         u64::from(reading.concerns(one)) + u64::from(reading.concerns(other))
     };
     Ok(Box::new(move || requests.iter().map(&mut shards).sum()))

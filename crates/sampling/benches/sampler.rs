@@ -76,7 +76,7 @@ fn tasks(corpus: &Corpus) -> [f64; 2] {
             spans += one.spans();
             let (_, index) = validate_and_index(&request).unwrap();
             let begun = Instant::now();
-            let reading = reader.read(&request, Some(&index));
+            let reading = reader.read(&request, index.as_ref());
             let read = Instant::now();
             sampler.take_in(reading, None, now, &mut out);
             sampler.tick(now, &mut out);

@@ -50,6 +50,8 @@ struct LateRun {
 pub(crate) struct Open<'a> {
     pub(crate) reading: Reading<'a>,
     pub(crate) group: &'a Group,
+    /// Its place among those of the request.
+    at: usize,
     /// Held in the contexts as soon as a span under it is held.
     resource: Option<u32>,
     scope: Option<u32>,
@@ -79,11 +81,13 @@ impl Sampler {
         // Every shard sees them; the first one counts them.
         let counts_invalid = shard.is_none_or(|shard| shard.index == 0);
         self.stats.spans_invalid += if counts_invalid { reading.found.invalid } else { 0 };
+        let mut at = 0;
         for groups in reading.found.groups.chunk_by(|one, next| one.resource == next.resource) {
             self.batch = self.batch.wrapping_add(1);
             let mut resource = None;
             for group in groups {
-                let mut open = Open { reading, group, resource, scope: None };
+                let mut open = Open { reading, group, at, resource, scope: None };
+                at += 1;
                 self.take_in_group(&mut open, shard, out);
                 resource = open.resource;
                 if let Some(scope) = open.scope {
@@ -142,9 +146,7 @@ impl Sampler {
             let LateOutput { spans, runs } = &mut self.scratch.late;
             let start = spans.len();
             open.reading.fields(run).for_each(|span| spans.extend_from_slice(span));
-            // Scopes are numbered from 1, in order.
-            let group = open.group.scope as usize - 1;
-            runs.push(LateRun { group, policy: remembered.policy, spans: start..spans.len() });
+            runs.push(LateRun { group: open.at, policy: remembered.policy, spans: start..spans.len() });
         } else {
             self.stats.spans_dropped += count;
             self.stats.spans_late_dropped += count;

@@ -139,15 +139,20 @@ impl Reader {
     /// Reads a request of less than 4 GiB that is valid (`forebay_otlp::traces::validate`); `index` is what validation has
     /// noted of it, if it was asked to.
     pub fn read<'a>(&'a mut self, request: &'a [u8], index: Option<&SpanIndex>) -> Reading<'a> {
-        self.found.clear();
-        if self.table.len() > REUSED {
-            self.table = Vec::new();
-        }
+        self.forget();
         match index {
             Some(index) => self.look_up(request, index),
             None => self.walk(request),
         }
         self.reading(request)
+    }
+
+    /// Forgets what was read. One huge request must not leave its memory to all that come after it.
+    pub fn forget(&mut self) {
+        self.found.clear();
+        if self.table.len() > REUSED {
+            self.table = Vec::new();
+        }
     }
 
     /// The request that was read last, once more.
@@ -365,6 +370,11 @@ impl Found {
         scope_header: Range<usize>,
     ) {
         let first = self.groups.last().map_or(0, |group| group.runs.end);
+        // Of scopes without spans there may be more than would be good to remember.
+        if first == self.runs.len() {
+            self.headers.truncate(scope_header.start);
+            return;
+        }
         self.groups.push(Group {
             resource,
             scope,
@@ -380,7 +390,6 @@ impl Found {
         self.spans.clear();
         self.headers.clear();
         self.invalid = 0;
-        // One huge request must not leave its memory to all that come after it.
         self.groups.shrink_to(MOST_KEPT / 8);
         self.runs.shrink_to(MOST_KEPT / 8);
         self.spans.shrink_to(MOST_KEPT);

@@ -4,7 +4,7 @@
 //! them, so sending a run on is one copy. Records of a trace are chained backwards through the table: a trace can be
 //! let go without reading its spans, and a record can move (compaction; later, to disk) without its trace knowing.
 
-use forebay_memory::{HugePages, HugeVec, append};
+use forebay_memory::{HUGE_PAGE, HugePages, HugeVec, append};
 
 /// A record's number in the table; [`RecordAt::NONE`] for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +272,9 @@ impl Segments {
             Some(data) if needed <= data.capacity() => data,
             spare => {
                 self.spare.extend(spare);
-                HugeVec::with_capacity_in(needed.max(self.segment_bytes), HugePages)
+                // One larger than usual has whole huge pages in any case.
+                let whole = if needed > HUGE_PAGE { needed.next_multiple_of(HUGE_PAGE) } else { needed };
+                HugeVec::with_capacity_in(whole.max(self.segment_bytes), HugePages)
             }
         };
         self.in_use += data.capacity();

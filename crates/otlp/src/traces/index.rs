@@ -16,7 +16,12 @@ pub struct SpanIndex {
     pub(super) spans: Vec<SpanEntry>,
     /// Fields of resources that are not scopes, and of scopes that are not spans.
     pub(super) headers: Vec<Range<u32>>,
+    /// It would have been too large.
+    pub(super) is_given_up: bool,
 }
+
+/// Bytes that an index may take whatever the request's length is.
+const ALLOWED: usize = 4 << 10;
 
 /// A scope of a request.
 #[derive(Clone, Debug)]
@@ -74,6 +79,18 @@ impl SpanIndex {
             scopes: Vec::with_capacity(4),
             spans: Vec::with_capacity(spans),
             headers: Vec::with_capacity(8),
+            is_given_up: false,
+        }
+    }
+
+    /// Lets go of all notes, and of those to come, once they take more than a request of `len` bytes.
+    #[inline]
+    pub(super) fn give_up_beyond(&mut self, len: usize) {
+        let bytes = self.spans.len() * size_of::<SpanEntry>()
+            + self.scopes.len() * size_of::<ScopeEntry>()
+            + self.headers.len() * size_of::<Range<u32>>();
+        if bytes > len + ALLOWED || self.is_given_up {
+            *self = Self { is_given_up: true, ..Self::default() };
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) fn agrees(wire: &[u8]) {
             return;
         }
     };
+    let Some(index) = index else { return };
     assert_eq!(index.spans(), stats.spans);
     let mut scopes = index.scopes();
     for (number, resource_spans) in (1..).zip(TracesView::new(wire).resource_spans()) {
@@ -56,6 +57,29 @@ pub(crate) fn agrees(wire: &[u8]) {
         }
     }
     assert!(scopes.next().is_none());
+}
+
+#[test]
+fn tiny_spans_and_scopes_are_not_noted_at_any_price() {
+    let repeated = |field: &[u8], times: usize| field.repeat(times);
+    let framed = |key: u8, body: &[u8]| {
+        let mut out = vec![key];
+        let mut len = body.len();
+        while len >= 0x80 {
+            out.push(len as u8 | 0x80);
+            len >>= 7;
+        }
+        out.push(len as u8);
+        out.extend_from_slice(body);
+        out
+    };
+    // Empty spans in one scope, and empty scopes.
+    for resource in [framed(0x12, &repeated(b"\x12\0", 10_000)), repeated(b"\x12\0", 10_000)] {
+        let wire = framed(0x0a, &resource);
+        let (stats, index) = validate_and_index(&wire).expect("valid");
+        assert!(index.is_none());
+        assert_eq!(stats, validate(&wire).expect("valid"));
+    }
 }
 
 proptest! {

@@ -31,12 +31,19 @@ impl Entrance {
 
     /// Room is looked for in every shard first, so that a request is taken whole or not at all.
     fn take_in(&self, mut payload: Payload, deadline: Option<Instant>) -> Result<(), Refused> {
+        let len = payload.body.len();
+        let full = || {
+            Refusal::retryable(Reason::QueueFull, "tail_sampling is full; try again later").after(RETRY_AFTER)
+        };
+        // What no shard has room for need not be read.
+        if deadline.is_none() && self.shards.iter().all(|shard| !shard.has_room(len, None)) {
+            return Err(Refused::new(payload, full()));
+        }
         let read = self.readers.read(&payload);
         let concerned =
             || self.shards.iter().filter(|shard| shard.part().is_none_or(|part| read.concerns(part)));
-        if !concerned().all(|shard| shard.has_room(payload.body.len(), deadline)) {
-            let refusal = Refusal::retryable(Reason::QueueFull, "tail_sampling is full; try again later");
-            return Err(Refused::new(payload, refusal.after(RETRY_AFTER)));
+        if !concerned().all(|shard| shard.has_room(len, deadline)) {
+            return Err(Refused::new(payload, full()));
         }
         let closed = self.closed.read();
         if *closed {

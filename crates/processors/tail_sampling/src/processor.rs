@@ -11,7 +11,7 @@ use crate::worker::Worker;
 use forebay_component::{BuildError, Consumer, Context, Drained, Processor};
 use forebay_sampling::{PolicySet, Sampler, Shard as Part};
 use forebay_telemetry::QueueDepth;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
@@ -75,7 +75,7 @@ impl TailSampling {
             epoch: unix_nanos(wall),
         }));
         let all: Vec<_> = shards.iter().map(|(shard, _)| Arc::clone(shard)).collect();
-        let observed = all.clone();
+        let observed: Vec<_> = all.iter().map(Arc::downgrade).collect();
         context.status.queue(move || waiting(&observed));
         let entrance = Arc::new(Entrance::new(all, readers));
         context.status.ok();
@@ -101,8 +101,8 @@ impl Processor for TailSampling {
 }
 
 /// What waits in front of the shards.
-fn waiting(shards: &[Arc<Shard>]) -> QueueDepth {
-    let sums = shards.iter().map(|shard| shard.waiting());
+fn waiting(shards: &[Weak<Shard>]) -> QueueDepth {
+    let sums = shards.iter().filter_map(Weak::upgrade).map(|shard| shard.waiting());
     let (used, capacity) = sums.fold((0, 0), |sum, one| (sum.0 + one.0 as u64, sum.1 + one.1 as u64));
     QueueDepth { used, capacity, unit: "bytes", bytes: used }
 }

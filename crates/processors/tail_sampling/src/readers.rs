@@ -56,6 +56,9 @@ impl Read {
 
 impl Drop for Read {
     fn drop(&mut self) {
-        self.readers.idle.lock().extend(self.reader.take());
+        if let Some(mut reader) = self.reader.take() {
+            reader.forget();
+            self.readers.idle.lock().push(reader);
+        }
     }
 }

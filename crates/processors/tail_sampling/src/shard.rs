@@ -7,7 +7,7 @@ use forebay_sampling::{Action, Decision, Known, Reading, Sampler, Shard as Part}
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// What may wait while the next stage takes nothing, or while as many traces are held as may be: enough for a stall,
@@ -33,6 +33,10 @@ pub(crate) struct Shard {
     handed: Mutex<VecDeque<Arc<Read>>>,
     /// How many there are.
     handed_over: AtomicUsize,
+    /// The thread may sleep for long: who hands a request over has to wake it.
+    dozes: AtomicBool,
+    /// The thread has ended.
+    gone: AtomicBool,
     /// There is something for the thread to do.
     work: Condvar,
     /// A caller may try again.
@@ -48,7 +52,7 @@ pub(crate) struct Shard {
 const MOST_HANDED: usize = 16;
 
 /// How often one thread takes in what others have handed over before it goes back to its own work.
-const TURNS: usize = 2;
+const TURNS: u32 = 2;
 
 /// What callers and the thread share.
 pub(crate) struct State {
@@ -59,16 +63,15 @@ pub(crate) struct State {
     actions_bytes: usize,
     /// Something was taken in since the thread looked.
     pub stirred: bool,
-    /// The thread has yet to report some of what was decided.
-    reporting: bool,
+    /// How often the thread has taken what is to be done, and how often it has reported what was decided.
+    taken: u64,
+    reported: u64,
     /// The next stage has turned the thread away, which goes on trying.
     pub turned_away: bool,
     /// When the stop must be over; none while running.
     pub deadline: Option<Instant>,
     /// Requests that cannot be taken in yet, oldest first.
     waiting: VecDeque<(Bytes, usize)>,
-    /// When the sleeping thread will look by itself; none while it is awake.
-    wakes_at: Option<Instant>,
 }
 
 impl State {
@@ -102,7 +105,7 @@ impl State {
 
     /// What is to be done, for `empty`, whose memory is used again. All of it is to be reported.
     pub fn take_actions(&mut self, empty: Vec<Action>) -> Vec<Action> {
-        self.reporting = true;
+        self.taken += 1;
         self.actions_bytes = 0;
         std::mem::replace(&mut self.actions, empty)
     }
@@ -120,11 +123,11 @@ impl Shard {
             actions: Vec::new(),
             actions_bytes: 0,
             stirred: false,
-            reporting: false,
+            taken: 0,
+            reported: 0,
             turned_away: false,
             deadline: None,
             waiting: VecDeque::new(),
-            wakes_at: None,
         };
         Self {
             part,
@@ -132,6 +135,8 @@ impl Shard {
             state: Mutex::new(state),
             handed: Mutex::default(),
             handed_over: AtomicUsize::new(0),
+            dozes: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             work: Condvar::new(),
             room: Condvar::new(),
             reported: Condvar::new(),
@@ -172,8 +177,8 @@ impl Shard {
             // One request larger than the limit still passes when none waits.
             requests == 0 || (requests < WAITING.requests && bytes + len <= WAITING.bytes)
         };
-        if has_room() {
-            return true;
+        if has_room() || self.gone.load(Ordering::Acquire) {
+            return !self.gone.load(Ordering::Acquire);
         }
         let Some(deadline) = deadline else { return false };
         let mut state = self.lock();
@@ -200,9 +205,11 @@ impl Shard {
         self.handed_over.fetch_add(1, Ordering::Release);
         let many = handed.len() > MOST_HANDED;
         drop(handed);
-        // With the fence in `leave`: if that thread has left before it could see the request, it is no longer at it.
+        // With the fences in `leave` and `sleep`: a thread that has left before it could see the request is no longer at it,
+        // and the shard's own sees it before it sleeps for long, or is seen to.
         fence(Ordering::SeqCst);
-        let state = if many { Some(self.lock()) } else { self.state.try_lock() };
+        let waits = many || self.dozes.load(Ordering::Acquire);
+        let state = if waits { Some(self.lock()) } else { self.state.try_lock() };
         if let Some(state) = state {
             self.leave(state);
         }
@@ -211,20 +218,20 @@ impl Shard {
     /// Ends a turn at the shard: takes in what was handed over meanwhile, and wakes the thread if it sleeps for long. What
     /// is left in the end the thread finds when it looks.
     fn leave<'s>(&'s self, mut state: MutexGuard<'s, State>) {
-        for _ in 0..TURNS {
+        for turn in 1.. {
             self.take_in_handed(&mut state, MOST_HANDED);
             state.stirred = true;
-            // One that sleeps for long is to look soon; it will find what else comes until then.
-            let sleeps = state.wakes_at.is_some_and(|at| at > Instant::now() + LOOK);
-            if sleeps {
-                state.wakes_at = None;
+            // It will find what else comes until it looks by itself.
+            let dozes = self.dozes.load(Ordering::Acquire);
+            if dozes {
+                self.dozes.store(false, Ordering::Release);
             }
             drop(state);
-            if sleeps {
+            if dozes {
                 self.work.notify_one();
             }
             fence(Ordering::SeqCst);
-            if self.handed_over.load(Ordering::Acquire) == 0 {
+            if turn == TURNS || self.handed_over.load(Ordering::Acquire) == 0 {
                 return;
             }
             // Somebody else is at it by now, or it is this thread's turn again.
@@ -278,21 +285,26 @@ impl Shard {
     /// Has the thread sleep until something may be due, or a request comes.
     pub fn sleep(&self, state: &mut MutexGuard<'_, State>) {
         let soon = Instant::now() + LOOK;
-        let due = match state.sampler.next_deadline() {
-            _ if std::mem::take(&mut state.stirred) => Some(soon),
-            due => due.and_then(|due| self.instant(due)).map(|due| due.max(soon)),
-        };
-        match due {
-            Some(due) => {
-                state.wakes_at = Some(due);
-                self.work.wait_until(state, due);
-            }
-            None => {
-                state.wakes_at = soon.checked_add(FOREVER);
-                self.work.wait(state);
+        if std::mem::take(&mut state.stirred) {
+            self.work.wait_until(state, soon);
+            return;
+        }
+        let due = state.sampler.next_deadline().and_then(|due| self.instant(due));
+        self.dozes.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        // Handed over while the thread was at the shard itself.
+        if self.handed_over.load(Ordering::Acquire) == 0 {
+            match due {
+                Some(due) => drop(self.work.wait_until(state, due.max(soon))),
+                None => self.work.wait(state),
             }
         }
-        state.wakes_at = None;
+        self.dozes.store(false, Ordering::Release);
+    }
+
+    /// The thread has ended, however it came to that: nothing is taken any more.
+    pub fn end(&self) {
+        self.gone.store(true, Ordering::Release);
     }
 
     /// Has the thread decide what is held, and end. Nothing comes any more.
@@ -304,23 +316,28 @@ impl Shard {
 
     /// All of what was decided is reported.
     pub fn reported(&self) {
-        self.lock().reporting = false;
+        let mut state = self.lock();
+        state.reported = state.taken;
+        drop(state);
         self.reported.notify_all();
     }
 
-    /// What is known of a trace, and at which of the sampler's times; none when it is busy for as long as `timeout`.
-    /// Verdicts from before that time have been reported by then.
+    /// What is known of a trace, and at which of the sampler's times; none when it is busy for as long as `timeout`. What was
+    /// decided before that time is reported by then, unless the thread waits for the next stage.
     pub fn explain(&self, trace_id: &[u8; 16], timeout: Duration) -> Option<(Duration, Known)> {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.try_lock_until(deadline)?;
         self.take_in_handed(&mut state, usize::MAX);
-        while state.reporting || !state.actions.is_empty() {
+        let answer = (self.now(), state.sampler.explain(trace_id));
+        let until = state.taken + u64::from(state.has_actions());
+        while state.reported < until && !state.turned_away {
             self.work.notify_one();
             if self.reported.wait_until(&mut state, deadline).timed_out() {
-                return None;
+                break;
             }
         }
-        Some((self.now(), state.sampler.explain(trace_id)))
+        self.leave(state);
+        Some(answer)
     }
 
     /// When the stop must be over; none while running.
@@ -336,6 +353,3 @@ fn weight(action: &Action) -> usize {
         Action::Decided(_) | Action::Late(_) => size_of::<Action>() + size_of::<Decision>(),
     }
 }
-
-/// As good as never.
-const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -34,6 +34,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub fn run(mut self) -> Drained {
         let shard = Arc::clone(&self.shard);
+        let _end = End(&shard);
         let mut state = shard.lock();
         while state.deadline.is_none() {
             shard.take_in_handed(&mut state, usize::MAX);
@@ -149,6 +150,15 @@ impl Worker {
                 tracing::error!(spans, reason = refusal.reason.as_str(), "tail_sampling: dropped: {refusal}");
             }
         }
+    }
+}
+
+/// Says that the thread has ended, be it by a panic.
+struct End<'s>(&'s Shard);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -71,7 +71,7 @@ impl Intake {
     fn validate(&self, message: &[u8]) -> Result<(RequestStats, Option<Arc<SpanIndex>>), WireError> {
         if self.wants_index && u32::try_from(message.len()).is_ok() {
             let (stats, index) = validate_and_index(message)?;
-            return Ok((stats, Some(Arc::new(index))));
+            return Ok((stats, index.map(Arc::new)));
         }
         Ok((validate(message)?, None))
     }
