@@ -1,8 +1,10 @@
-//! Any bytes, and requests generated from them: validation against prost, views, splicing.
+//! Any bytes, and requests generated from them: validation against prost, its notes, views, splicing.
 #![no_main]
 
 #[path = "../../tests/properties/generate.rs"]
 mod generate;
+#[path = "../../tests/properties/notes.rs"]
+mod notes;
 #[path = "../../tests/properties/reference.rs"]
 mod reference;
 
@@ -27,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(wire: &[u8]) {
+    notes::agrees(wire);
     let valid = validate(wire);
     assert_eq!(valid.is_ok(), ExportTraceServiceRequest::decode(wire).is_ok());
     let read = reference::read(wire);

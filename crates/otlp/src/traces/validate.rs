@@ -164,6 +164,7 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
             for scope in self.index.scopes.iter_mut().skip(first_scope) {
                 scope.resource_header = from..to;
             }
+            self.index.give_up_beyond(self.request.len());
         }
         Ok(())
     }

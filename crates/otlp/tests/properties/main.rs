@@ -4,6 +4,7 @@
 mod generate;
 mod indexing;
 mod json;
+mod notes;
 mod reference;
 mod spelling;
 mod splicing;

@@ -53,7 +53,7 @@ fn expected(wire: &[u8]) -> Option<RequestStats> {
 #[track_caller]
 fn agrees(wire: &[u8]) {
     assert_eq!(validate(wire).ok(), expected(wire), "{wire:02x?}");
-    crate::indexing::agrees(wire);
+    crate::notes::agrees(wire);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The `tail_sampling` processor: threads, channels and metrics around the sans-IO sampler.
+//! The `tail_sampling` processor: locks, threads and metrics around the sans-IO sampler.
 //!
 //! Traces belong to shards by their ids. Whoever brings a request reads it and takes it in, shard by shard, each for as long
 //! as it has that shard's lock; a thread for each shard decides what is due and hands on what is kept.

@@ -177,8 +177,11 @@ impl Shard {
             // One request larger than the limit still passes when none waits.
             requests == 0 || (requests < WAITING.requests && bytes + len <= WAITING.bytes)
         };
-        if has_room() || self.gone.load(Ordering::Acquire) {
-            return !self.gone.load(Ordering::Acquire);
+        if self.gone.load(Ordering::Acquire) {
+            return false;
+        }
+        if has_room() {
+            return true;
         }
         let Some(deadline) = deadline else { return false };
         let mut state = self.lock();
