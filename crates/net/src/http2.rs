@@ -27,7 +27,7 @@ use http::{HeaderMap, Method, Response};
 
 use crate::server::ReplyBody;
 
-pub use serve::serve_calls;
+pub use serve::{ServedCalls, serve_calls};
 
 /// The head of a request.
 #[derive(Clone, Debug)]

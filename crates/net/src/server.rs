@@ -4,6 +4,8 @@
 mod activity;
 mod body;
 mod connection;
+mod edges;
+mod socket;
 mod speaks;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,9 +27,12 @@ use tokio_util::task::TaskTracker;
 pub(crate) use activity::Stream;
 pub use body::ReplyBody;
 pub use connection::serve_connection;
+pub(crate) use edges::Seat;
 pub(crate) use watch::{Signs, Verdict, Watch};
 
-use crate::http2::{Calls, PingPolicy, serve_calls};
+use crate::http2::{Calls, PingPolicy, ServedCalls};
+use edges::Edges;
+use socket::Socket;
 
 /// How long a TLS handshake may take when no header timeout is set.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,7 +84,8 @@ pub struct ServerOptions {
     pub read_buffer: Option<usize>,
     /// Bytes of answers that may wait to be written on a connection of calls before no more is read; none: 64 KiB.
     pub write_buffer: Option<usize>,
-    /// Runtimes to which connections are dealt; with none they are served on the one that listens.
+    /// Runtimes of one thread each, on which connections are served; with none it is the one that listens. Those of
+    /// [`Service::Calls`] share the first for as long as it can carry them.
     pub edges: Arc<[Handle]>,
 }
 
@@ -120,6 +126,16 @@ impl Server {
     /// # Errors
     /// When the listener has no address, as it does once the system has closed it.
     pub fn start(listener: TcpListener, options: ServerOptions, service: Service) -> std::io::Result<Self> {
+        let edges = Edges::new(&options.edges);
+        Self::start_on(listener, options, service, edges)
+    }
+
+    fn start_on(
+        listener: TcpListener,
+        options: ServerOptions,
+        service: Service,
+        edges: Option<Arc<Edges>>,
+    ) -> std::io::Result<Self> {
         let server = Self {
             local: listener.local_addr()?,
             stop: CancellationToken::new(),
@@ -128,7 +144,6 @@ impl Server {
         };
         let (stop, kill) = (server.stop.clone(), server.kill.clone());
         let connections = server.connections.clone();
-        let deal = Deal::new(&options.edges);
         let options = Arc::new(options);
         server.connections.spawn(async move {
             loop {
@@ -146,27 +161,17 @@ impl Server {
                 };
                 // Answers are small and awaited: Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
-                let (options, service) = (Arc::clone(&options), service.clone());
+                let client = Client { peer, options: Arc::clone(&options), service: service.clone() };
                 let (stop, kill) = (stop.clone(), kill.clone());
-                let serve = move |stream| async move {
-                    tokio::select! {
-                        () = kill.cancelled() => {}
-                        () = secure_and_serve(stream, peer, options, service, stop) => {}
+                match &edges {
+                    Some(edges) => {
+                        let seat = edges.seat(matches!(service, Service::Calls(_)));
+                        connections.spawn(client.serve_on_edges(stream, seat, stop, kill));
                     }
-                };
-                let Some((edge, turn)) = deal.next() else {
-                    connections.spawn(serve(stream));
-                    continue;
-                };
-                let Ok(stream) = stream.into_std() else { continue };
-                let moved = async move {
-                    // Registered with the edge's own reactor from here on.
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        serve(stream).await;
+                    None => {
+                        connections.spawn(client.serve_here(stream, stop, kill));
                     }
-                    drop(turn);
-                };
-                connections.spawn_on(moved, &edge);
+                }
             }
         });
         Ok(server)
@@ -202,47 +207,85 @@ impl Drop for Server {
     }
 }
 
-/// Deals connections to edges, each to the one that has the fewest.
-struct Deal(Vec<(Handle, Arc<()>)>);
-
-impl Deal {
-    fn new(edges: &[Handle]) -> Self {
-        Self(edges.iter().map(|edge| (edge.clone(), Arc::default())).collect())
-    }
-
-    /// An edge, and what stands for the connection on it until it is dropped.
-    fn next(&self) -> Option<(Handle, Arc<()>)> {
-        let (edge, open) = self.0.iter().min_by_key(|(_, open)| Arc::strong_count(open))?;
-        Some((edge.clone(), Arc::clone(open)))
-    }
-}
-
-async fn secure_and_serve(
-    stream: TcpStream,
+/// An accepted connection.
+struct Client {
     peer: SocketAddr,
     options: Arc<ServerOptions>,
     service: Service,
-    stop: CancellationToken,
-) {
-    let stream: Box<dyn Stream> = match options.tls.clone() {
-        None => Box::new(stream),
-        Some(tls) => {
-            let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
-            match Box::pin(secure(stream, tls, limit, peer)).await {
-                Some(stream) => stream,
-                None => return,
+}
+
+impl Client {
+    async fn serve_here(self, stream: TcpStream, stop: CancellationToken, kill: CancellationToken) {
+        tokio::select! {
+            () = kill.cancelled() => {}
+            _ = self.secure_and_serve(Socket::new(stream, Arc::default()), None, stop) => {}
+        }
+    }
+
+    /// Serves it on one edge after another, as its seat has it; ends when the connection has ended.
+    async fn serve_on_edges(
+        self,
+        stream: TcpStream,
+        seat: Seat,
+        stop: CancellationToken,
+        kill: CancellationToken,
+    ) {
+        // Registered with the edge's own reactor from its first use on.
+        let Ok(stream) = stream.into_std() else { return };
+        let (edge, killed, stopped) = (seat.runtime().clone(), kill.clone(), stop.clone());
+        let begin = async move {
+            let stream = Socket::new(TcpStream::from_std(stream).ok()?, seat.moved());
+            tokio::select! {
+                () = killed.cancelled() => None,
+                moving = self.secure_and_serve(stream, Some(seat), stopped) => moving,
+            }
+        };
+        let mut moving = edge.spawn(begin).await.ok().flatten();
+        while let Some(calls) = moving {
+            let Some(edge) = calls.runtime().cloned() else { return };
+            let (killed, stopped) = (kill.clone(), stop.clone());
+            let go_on = async move {
+                tokio::select! {
+                    () = killed.cancelled() => None,
+                    moving = calls.serve(stopped) => moving,
+                }
+            };
+            moving = edge.spawn(go_on).await.ok().flatten();
+        }
+    }
+
+    /// Serves it until it ends or, to be served on, moves.
+    async fn secure_and_serve(
+        self,
+        stream: Socket,
+        seat: Option<Seat>,
+        stop: CancellationToken,
+    ) -> Option<Box<ServedCalls>> {
+        let Self { peer, options, service } = self;
+        let stream: Box<dyn Stream> = match options.tls.clone() {
+            None => Box::new(stream),
+            Some(tls) => {
+                let limit = options.header_timeout.unwrap_or(HANDSHAKE_TIMEOUT);
+                Box::pin(secure(stream, tls, limit, peer)).await?
+            }
+        };
+        // Each on its own: together a connection would take the room of the largest for as long as it lives.
+        match service {
+            Service::Http(handler) => {
+                let _seat = seat;
+                Box::pin(serve_connection(stream, peer, options, handler, stop)).await;
+                None
+            }
+            Service::Calls(calls) => {
+                let served = Box::new(ServedCalls::new(stream, peer, options, calls, seat));
+                Box::pin(served.serve(stop)).await
             }
         }
-    };
-    // Each on its own: together a connection would take the room of the largest for as long as it lives.
-    match service {
-        Service::Http(handler) => Box::pin(serve_connection(stream, peer, options, handler, stop)).await,
-        Service::Calls(calls) => Box::pin(serve_calls(stream, peer, options, calls, stop)).await,
     }
 }
 
 async fn secure(
-    stream: TcpStream,
+    stream: Socket,
     tls: Arc<rustls::ServerConfig>,
     limit: Duration,
     peer: SocketAddr,

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::ReadBuf;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::{Answer, Calls, STALL};
-use crate::server::{ServerOptions, Stream, Verdict, Watch};
+use crate::server::{Seat, ServerOptions, Stream, Verdict, Watch};
 
 /// Bytes that one read may fetch, and answers that may wait to be written before no more is read.
 const READ: usize = 128 << 10;
@@ -40,49 +41,36 @@ pub async fn serve_calls(
     calls: Arc<dyn Calls>,
     stop: CancellationToken,
 ) {
-    let connection = Connection::new(calls, peer, options.max_concurrent_streams, options.ping_policy);
-    let watch = Watch::new(&options);
-    let mut serving = Serving {
-        stream,
-        connection,
-        pending: FuturesUnordered::new(),
-        unread: Vec::new(),
-        written: 0,
-        watch,
-        options: &options,
-    };
-    let mut timer = pin!(tokio::time::sleep_until(serving.next_look()));
-    let mut stopped = pin!(stop.cancelled());
-    let mut asked_to_stop = false;
-    let end = poll_fn(|context| {
-        if !asked_to_stop && stopped.as_mut().poll(context).is_ready() {
-            asked_to_stop = true;
-            serving.watch.stop();
-            serving.connection.drain();
-            timer.as_mut().reset(serving.next_look());
-        }
-        loop {
-            if let Poll::Ready(end) = serving.poll(context) {
-                return Poll::Ready(end);
-            }
-            let sooner = serving.connection.stalls_at().into_iter().chain(serving.watch.closes_at()).min();
-            if let Some(sooner) = sooner.filter(|sooner| *sooner < timer.deadline()) {
-                timer.as_mut().reset(sooner);
-            }
-            ready!(timer.as_mut().poll(context));
-            if serving.look() == Verdict::Close {
-                return Poll::Ready(Ok(()));
-            }
-            timer.as_mut().reset(serving.next_look());
-        }
-    });
-    let end = end.await;
-    match &end {
-        Ok(()) => serving.connection.gone("the connection was closed"),
-        Err(error) => {
-            tracing::debug!(%peer, %error, "a connection ended early");
-            serving.connection.gone("the client has gone");
-        }
+    // Without a seat it never moves.
+    let _ = Box::new(ServedCalls::new(stream, peer, options, calls, None)).serve(stop).await;
+}
+
+/// A connection that is being served, with all that it needs to be served on by another thread.
+pub struct ServedCalls {
+    stream: Box<dyn Stream>,
+    connection: Connection,
+    /// Answers that are awaited.
+    pending: FuturesUnordered<Pending>,
+    /// What was read and has to wait: for answers to be written, or for the next turn.
+    unread: Vec<u8>,
+    /// How much of the connection's output is written.
+    written: usize,
+    watch: Watch,
+    options: Arc<ServerOptions>,
+    seat: Option<Seat>,
+}
+
+/// Why a connection is no longer served here.
+enum End {
+    Closed,
+    Failed(std::io::Error),
+    /// It goes on elsewhere.
+    Moves,
+}
+
+impl From<std::io::Result<()>> for End {
+    fn from(result: std::io::Result<()>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Closed)
     }
 }
 
@@ -92,23 +80,86 @@ fn yield_turn(context: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(context);
 }
 
-struct Serving<'a> {
-    stream: Box<dyn Stream>,
-    connection: Connection,
-    /// Answers that are awaited.
-    pending: FuturesUnordered<Pending>,
-    /// What was read and has to wait: for answers to be written, or for the next turn.
-    unread: Vec<u8>,
-    /// How much of the connection's output is written.
-    written: usize,
-    watch: Watch<'a>,
-    options: &'a ServerOptions,
-}
+impl ServedCalls {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        peer: SocketAddr,
+        options: Arc<ServerOptions>,
+        calls: Arc<dyn Calls>,
+        seat: Option<Seat>,
+    ) -> Self {
+        Self {
+            stream,
+            connection: Connection::new(calls, peer, options.max_concurrent_streams, options.ping_policy),
+            pending: FuturesUnordered::new(),
+            unread: Vec::new(),
+            written: 0,
+            watch: Watch::new(Arc::clone(&options)),
+            options,
+            seat,
+        }
+    }
 
-impl Serving<'_> {
+    /// Serves the connection until it ends, or until it should be served by another runtime. Asks the client to end it when
+    /// `stop` is cancelled.
+    pub(crate) async fn serve(mut self: Box<Self>, stop: CancellationToken) -> Option<Box<Self>> {
+        let end = {
+            let serving = &mut *self;
+            let mut timer = pin!(tokio::time::sleep_until(serving.next_look()));
+            let mut stopped = pin!(stop.cancelled());
+            let next = poll_fn(|context| {
+                if !serving.watch.is_stopped() && stopped.as_mut().poll(context).is_ready() {
+                    serving.watch.stop();
+                    serving.connection.drain();
+                    timer.as_mut().reset(serving.next_look());
+                }
+                loop {
+                    if let Poll::Ready(end) = serving.poll(context) {
+                        return Poll::Ready(end);
+                    }
+                    let stalls = serving.connection.stalls_at().into_iter();
+                    let sooner = stalls.chain(serving.watch.closes_at()).min();
+                    if let Some(sooner) = sooner.filter(|sooner| *sooner < timer.deadline()) {
+                        timer.as_mut().reset(sooner);
+                    }
+                    ready!(timer.as_mut().poll(context));
+                    if serving.look() == Verdict::Close {
+                        return Poll::Ready(End::Closed);
+                    }
+                    timer.as_mut().reset(serving.next_look());
+                }
+            });
+            next.await
+        };
+        match end {
+            End::Moves => return Some(self),
+            End::Closed => self.connection.gone("the connection was closed"),
+            End::Failed(error) => {
+                tracing::debug!(peer = %self.connection.peer, %error, "a connection ended early");
+                self.connection.gone("the client has gone");
+            }
+        }
+        None
+    }
+
+    /// The runtime on which it should be served, if that is not any.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.seat.as_ref().map(Seat::runtime)
+    }
+
+    /// Goes on with the connection, unless that is another thread's part.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let now = Instant::now();
+        if let Some(seat) = &mut self.seat
+            && seat.look(now.into_std())
+        {
+            return Poll::Ready(End::Moves);
+        }
+        self.go_on(now + TURN, context).map(End::from)
+    }
+
     /// Reads, answers and writes until all of it has to wait, or the others on the thread have waited long enough.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let turn = Instant::now() + TURN;
+    fn go_on(&mut self, turn: Instant, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         loop {
             while let Poll::Ready(Some((id, answer))) = self.pending.poll_next_unpin(context) {
                 self.connection.respond(id, answer);

@@ -48,7 +48,7 @@ pub async fn serve_connection(
     });
     let builder = builder(&options);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut watch = Watch::new(&options);
+    let mut watch = Watch::new(options);
     let mut ending = false;
     let mut timer = pin!(tokio::time::sleep_until(watch.next_look(activity.signs())));
     loop {

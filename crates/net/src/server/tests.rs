@@ -232,18 +232,23 @@ impl Handler for Where {
     }
 }
 
+/// Runtimes of one thread each, with these names, until what comes with them is dropped.
+pub(crate) fn edges<const N: usize>(
+    names: [&str; N],
+) -> (Vec<tokio::runtime::Handle>, Vec<tokio::sync::oneshot::Sender<()>>) {
+    let start = |name: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (handle, (stop, stopped)) = (runtime.handle().clone(), tokio::sync::oneshot::channel::<()>());
+        let run = move || drop(runtime.block_on(stopped));
+        std::thread::Builder::new().name(name.to_owned()).spawn(run).unwrap();
+        (handle, stop)
+    };
+    names.map(start).into_iter().unzip()
+}
+
 #[tokio::test]
 async fn connections_are_dealt_to_the_edges_in_equal_parts() {
-    let (handles, stops): (Vec<_>, Vec<_>) = ["a", "b"]
-        .map(|name| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let (handle, (stop, stopped)) = (runtime.handle().clone(), tokio::sync::oneshot::channel::<()>());
-            let run = move || drop(runtime.block_on(stopped));
-            std::thread::Builder::new().name(name.to_owned()).spawn(run).unwrap();
-            (handle, stop)
-        })
-        .into_iter()
-        .unzip();
+    let (handles, stops) = edges(["a", "b"]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = ServerOptions { edges: handles.into(), ..ServerOptions::default() };
     let server = Server::start(listener, options, Service::Http(Arc::new(Where))).unwrap();
@@ -271,6 +276,15 @@ async fn a_connection_takes_little_by_itself() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let serving = super::secure_and_serve(stream, address, options, service, CancellationToken::new());
-    assert!(size_of_val(&serving) < 512, "{}", size_of_val(&serving));
+    let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+    let client = || super::Client { peer: address, options: Arc::clone(&options), service: service.clone() };
+    let socket = |stream| super::Socket::new(stream, Arc::default());
+    let serving = size_of_val(&client().secure_and_serve(socket(stream), None, stop.clone()));
+    assert!(serving < 512, "{serving}");
+    // What waits for an edge to end comes on top.
+    let (handles, _stops) = edges(["a"]);
+    let seat = super::Edges::new(&handles).unwrap().seat(true);
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let waiting = size_of_val(&client().serve_on_edges(stream, seat, stop, kill));
+    assert!(waiting < 512, "{waiting}");
 }

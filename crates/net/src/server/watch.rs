@@ -1,5 +1,6 @@
 //! When a connection ends: its age, its idleness, a head that does not come, the server's stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,8 +36,8 @@ pub(crate) enum Verdict {
 }
 
 /// Decides when a connection has lived long enough.
-pub(crate) struct Watch<'a> {
-    options: &'a ServerOptions,
+pub(crate) struct Watch {
+    options: Arc<ServerOptions>,
     born: Instant,
     /// When to close what was asked to end.
     close_by: Option<Instant>,
@@ -44,8 +45,8 @@ pub(crate) struct Watch<'a> {
     stopped: Option<Instant>,
 }
 
-impl<'a> Watch<'a> {
-    pub(crate) fn new(options: &'a ServerOptions) -> Self {
+impl Watch {
+    pub(crate) fn new(options: Arc<ServerOptions>) -> Self {
         Self { options, born: Instant::now(), close_by: None, stopped: None }
     }
 
