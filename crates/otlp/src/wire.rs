@@ -2,6 +2,8 @@
 //! <https://protobuf.dev/programming-guides/encoding/>
 
 mod fields;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use fields::{Fields, Merged, MergedFields};
 
@@ -284,7 +286,17 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
 
 #[inline(never)]
 fn is_any_utf8(bytes: &[u8]) -> bool {
-    simdutf8::basic::from_utf8(bytes).is_ok()
+    is_ascii_of::<32>(bytes) || is_ascii_of::<64>(bytes) || is_ascii_of::<128>(bytes) || simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+/// Whether the bytes are ASCII, and from `HALF` to twice as many: two looks that overlap cover all.
+#[inline]
+fn is_ascii_of<const HALF: usize>(bytes: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<HALF>(), bytes.last_chunk::<HALF>()) else {
+        return false;
+    };
+    let seen = || first.iter().zip(last).fold(0, |seen, (one, other)| seen | one | other);
+    bytes.len() <= 2 * HALF && seen() & 0x80 == 0
 }
 
 /// Whether the first `len` bytes are ASCII, without a loop or a branch; false if `len` is more than 64.

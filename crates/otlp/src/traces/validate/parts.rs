@@ -104,7 +104,8 @@ pub(super) fn plain_attributes(cursor: &mut Cursor<'_>, body: &[u8], ahead: &[u8
         && let Some(len) = plain_attribute_len(window)
         && let (Some(rest), Some(rest_ahead)) = (left.get(len..), ahead.get(len..))
     {
-        lengths |= length_bit(usize::from(window[3]));
+        // It is less than 49.
+        lengths |= 1 << window[3];
         (left, ahead) = (rest, rest_ahead);
     }
     cursor.rest = left;
@@ -147,11 +148,14 @@ pub(super) fn key_value(body: &[u8], depth: u32) -> Checked {
     }
 }
 
-/// Whether the body of an `AnyValue` is one valid scalar, its length one byte: as nearly all are.
+/// Whether the body of an `AnyValue` is one valid scalar, its length in one byte or, of a text, two: as nearly all are.
 #[inline]
 fn is_plain_value(body: &[u8]) -> bool {
     match body {
-        [0x0a, len, text @ ..] => usize::from(*len) == text.len() && *len < 0x80 && is_utf8(text),
+        [0x0a, len @ ..0x80, text @ ..] => usize::from(*len) == text.len() && is_utf8(text),
+        [0x0a, low @ 0x80..=0xff, high @ 1..0x80, text @ ..] => {
+            usize::from(low & 0x7f) | usize::from(*high) << 7 == text.len() && is_utf8(text)
+        }
         [0x10 | 0x18, varint @ ..] => Cursor::new(varint).is_one_varint(),
         [0x21, double @ ..] => double.len() == 8,
         _ => false,
