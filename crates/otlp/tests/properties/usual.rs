@@ -80,6 +80,25 @@ fn every_byte_of_a_usual_span_may_be_any_other() {
     }
 }
 
+/// A text whose length takes two bytes, and one of three: their heads may be anything, their texts not.
+#[test]
+fn every_byte_of_a_long_text_may_be_any_other() {
+    for text in [130, 300, 16_384] {
+        let usual = span(&[], vec![attribute("a", Value::StringValue("t".repeat(text)))]);
+        let mut wire = request(usual);
+        let head = wire.windows(2).position(|pair| pair == b"tt").unwrap_or_default();
+        let texts = [head, head + 1, head + text / 2, head + text - 1];
+        for at in (0..head).chain(texts) {
+            let was = wire[at];
+            for byte in 0..=u8::MAX {
+                wire[at] = byte;
+                agrees(&wire);
+            }
+            wire[at] = was;
+        }
+    }
+}
+
 #[test]
 fn keys_and_texts_of_every_length() {
     for key in 0..=66 {
