@@ -286,7 +286,10 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
 
 #[inline(never)]
 fn is_any_utf8(bytes: &[u8]) -> bool {
-    is_ascii_of::<32>(bytes) || is_ascii_of::<64>(bytes) || is_ascii_of::<128>(bytes) || simdutf8::basic::from_utf8(bytes).is_ok()
+    is_ascii_of::<32>(bytes)
+        || is_ascii_of::<64>(bytes)
+        || is_ascii_of::<128>(bytes)
+        || simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
 /// Whether the bytes are ASCII, and from `HALF` to twice as many: two looks that overlap cover all.
