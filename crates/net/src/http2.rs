@@ -27,7 +27,8 @@ use http::{HeaderMap, Method, Response};
 
 use crate::server::ReplyBody;
 
-pub use serve::{ServedCalls, serve_calls};
+pub(crate) use serve::ServedCalls;
+pub use serve::serve_calls;
 
 /// The head of a request.
 #[derive(Clone, Debug)]

@@ -216,10 +216,9 @@ struct Client {
 
 impl Client {
     async fn serve_here(self, stream: TcpStream, stop: CancellationToken, kill: CancellationToken) {
-        tokio::select! {
-            () = kill.cancelled() => {}
-            _ = self.secure_and_serve(Socket::new(stream, Arc::default()), None, stop) => {}
-        }
+        let socket = Socket::new(stream, Arc::default());
+        // Without a seat it never moves.
+        let _ = kill.run_until_cancelled(self.secure_and_serve(socket, None, stop)).await;
     }
 
     /// Serves it on one edge after another, as its seat has it; ends when the connection has ended.
@@ -235,21 +234,13 @@ impl Client {
         let (edge, killed, stopped) = (seat.runtime().clone(), kill.clone(), stop.clone());
         let begin = async move {
             let stream = Socket::new(TcpStream::from_std(stream).ok()?, seat.moved());
-            tokio::select! {
-                () = killed.cancelled() => None,
-                moving = self.secure_and_serve(stream, Some(seat), stopped) => moving,
-            }
+            killed.run_until_cancelled(self.secure_and_serve(stream, Some(seat), stopped)).await?
         };
         let mut moving = edge.spawn(begin).await.ok().flatten();
         while let Some(calls) = moving {
             let Some(edge) = calls.runtime().cloned() else { return };
             let (killed, stopped) = (kill.clone(), stop.clone());
-            let go_on = async move {
-                tokio::select! {
-                    () = killed.cancelled() => None,
-                    moving = calls.serve(stopped) => moving,
-                }
-            };
+            let go_on = async move { killed.run_until_cancelled(calls.serve(stopped)).await? };
             moving = edge.spawn(go_on).await.ok().flatten();
         }
     }

@@ -46,7 +46,7 @@ pub async fn serve_calls(
 }
 
 /// A connection that is being served, with all that it needs to be served on by another thread.
-pub struct ServedCalls {
+pub(crate) struct ServedCalls {
     stream: Box<dyn Stream>,
     connection: Connection,
     /// Answers that are awaited.

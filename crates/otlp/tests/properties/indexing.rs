@@ -9,21 +9,15 @@ use crate::requests;
 
 #[test]
 fn tiny_spans_and_scopes_are_not_noted_at_any_price() {
-    let repeated = |field: &[u8], times: usize| field.repeat(times);
     let framed = |key: u8, body: &[u8]| {
         let mut out = vec![key];
-        let mut len = body.len();
-        while len >= 0x80 {
-            out.push(len as u8 | 0x80);
-            len >>= 7;
-        }
-        out.push(len as u8);
+        prost::encoding::encode_varint(body.len() as u64, &mut out);
         out.extend_from_slice(body);
         out
     };
     // Empty spans in one scope, empty scopes, and empty fields of a resource.
-    let scope = framed(0x12, &repeated(b"\x12\0", 10_000));
-    for resource in [scope, repeated(b"\x12\0", 10_000), repeated(b"\x1a\0", 10_000)] {
+    let scope = framed(0x12, &b"\x12\0".repeat(10_000));
+    for resource in [scope, b"\x12\0".repeat(10_000), b"\x1a\0".repeat(10_000)] {
         let wire = framed(0x0a, &resource);
         let (stats, index) = validate_and_index(&wire).expect("valid");
         assert!(index.is_none());

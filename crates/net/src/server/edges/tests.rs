@@ -11,6 +11,7 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 
 use super::{Edges, PATIENCE, Patience, Seat, less_busy, with_room};
 use crate::http2::{Answer, AnswerFuture, Call, Calls, Head};
@@ -128,13 +129,13 @@ fn a_thread_with_about_as_much_to_do_is_no_better() {
     assert_eq!(with_room(&[0, 0], 0), None);
 }
 
-/// Answers with the name of the thread it runs on, and the body.
-struct Where;
-struct WhereCall(Vec<u8>);
+/// Answers two calls at a time, once both have come, with the name of the thread and the body.
+struct Where(Arc<Barrier>);
+struct WhereCall(Vec<u8>, Arc<Barrier>);
 
 impl Calls for Where {
     fn begin(self: Arc<Self>, _: Arc<Head>, _: SocketAddr) -> Result<Box<dyn Call>, Answer> {
-        Ok(Box::new(WhereCall(Vec::new())))
+        Ok(Box::new(WhereCall(Vec::new(), Arc::clone(&self.0))))
     }
 
     fn not_http2(&self) -> &'static str {
@@ -149,11 +150,9 @@ impl Call for WhereCall {
     }
 
     fn answer(self: Box<Self>) -> AnswerFuture {
-        // Once at once, and once later: what is awaited moves too.
+        // The first waits for the other: what is awaited moves too.
         Box::pin(async move {
-            if self.0.len().is_multiple_of(2) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            self.1.wait().await;
             let thread = std::thread::current().name().unwrap_or_default().to_owned();
             let text = format!("{thread} {}", String::from_utf8_lossy(&self.0));
             http::Response::new(ReplyBody::new(text)).into()
@@ -200,7 +199,13 @@ async fn move_about(tls: bool) {
     let options = ServerOptions { tls: tls.then(server_tls), ..ServerOptions::default() };
     let patience = Patience { window: Duration::from_micros(500), full: 1, calm: 1 };
     let edges = Edges::with(&handles, patience, now_and_then);
-    let server = Server::start_on(listener, options, Service::Calls(Arc::new(Where)), edges).unwrap();
+    let server = Server::start_on(
+        listener,
+        options,
+        Service::Calls(Arc::new(Where(Arc::new(Barrier::new(2))))),
+        edges,
+    )
+    .unwrap();
     let mut clients = Vec::new();
     for _ in 0..2 {
         let stream = TcpStream::connect(server.local_addr()).await.unwrap();
