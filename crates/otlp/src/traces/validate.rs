@@ -315,6 +315,3 @@ impl<'a, const INDEXED: bool> Pass<'a, INDEXED> {
         start..start + len as u32
     }
 }
-
-// Below, `depth` is how many levels may still nest in the message at hand. Down to attributes the nesting is
-// fixed, so it is checked only from `any_value` on.
