@@ -32,8 +32,11 @@ pub(crate) struct Settled {
     pub(crate) votes: Votes,
 }
 
-/// Why a trace goes on, as its scopes may tell; none for one that is discarded.
-pub(crate) type Kept = Option<(Option<usize>, Option<(usize, usize)>)>;
+/// Why a trace goes on, as its scopes may tell: the policy, and the part of a `composite` one.
+pub(crate) type Why = (Option<usize>, Option<(usize, usize)>);
+
+/// None for a trace that is discarded.
+pub(crate) type Kept = Option<Why>;
 
 /// The rest of a decided trace that is too large to be let go at once: what came last has gone.
 #[derive(Debug)]
@@ -86,15 +89,16 @@ impl Sampler {
     ) {
         let Some(trace) = self.traces.get(at) else { return };
         let retained_until = self.retained_until(trace, reason, trigger);
-        let last_record = trace.last_record;
-        let rest = if policy.is_some() || verdict == Verdict::Kept || retained_until.is_none() {
-            self.collect_runs(last_record)
-        } else {
-            RecordAt::NONE
-        };
+        let (last_record, turning) = (trace.last_record, trace.turning);
+        // What is only discarded need not be looked at.
+        let is_read = policy.is_some() || verdict == Verdict::Kept;
+        let rest = if is_read { self.collect_runs(last_record) } else { RecordAt::NONE };
         let Some(trace) = self.traces.get(at) else { return };
         let evidence = policy.and_then(|policy| {
-            let records = self.runs.iter().map(|run| (run.scope, self.segments.spans(run.record)));
+            // What made a policy match is nearly always in the spans that told something new last.
+            let turning = Some(turning).filter(|record| *record != RecordAt::NONE);
+            let records = turning.into_iter().chain(self.runs.iter().map(|run| run.record));
+            let records = records.map(|record| (self.segments.scope(record), self.segments.spans(record)));
             evidence::find(&self.policies, policy, part, trace, records, &self.contexts, &mut self.caches)
         });
         let name = |policy: usize| self.policies.policies.get(policy).map(|policy| Arc::clone(&policy.name));
@@ -121,16 +125,15 @@ impl Sampler {
         out.push(Action::Decided(Box::new(decision)));
         self.count_decision(at, verdict, trigger);
         if let Some(until) = retained_until {
-            self.runs.clear();
             self.retain(at, until, out);
             return;
         }
         let Some(trace) = self.traces.remove(at) else { return };
-        self.remember(&trace, verdict, policy, trigger, self.now);
+        self.remember(at, &trace, verdict, policy, trigger, self.now);
         self.let_go(&trace, (verdict == Verdict::Kept).then_some((policy, part)), rest, out);
     }
 
-    /// Sends on or discards the spans of a trace whose last records are in `self.runs`; `rest` comes before them.
+    /// Sends on the records in `self.runs`, `rest` being the one before them, or discards the spans of a trace.
     pub(crate) fn let_go(&mut self, trace: &Trace, kept: Kept, rest: RecordAt, out: &mut Vec<Action>) {
         let spans = u64::from(trace.spans);
         if kept.is_some() {
@@ -140,7 +143,10 @@ impl Sampler {
             self.stats.traces_dropped += 1;
             self.stats.spans_dropped += spans;
         }
-        let bytes = self.release_runs(kept, out);
+        let (bytes, rest) = match kept {
+            Some(kept) => (self.send_on(kept, out), rest),
+            None => self.discard(trace.last_record),
+        };
         if rest != RecordAt::NONE {
             let bytes = (trace.bytes as usize).saturating_sub(bytes);
             self.rests_bytes += bytes;
@@ -152,8 +158,13 @@ impl Sampler {
     pub(crate) fn release_step(&mut self, out: &mut Vec<Action>) -> usize {
         let Some(rest) = self.rests.front() else { return 0 };
         let (kept, last_record) = (rest.kept, rest.last_record);
-        let before = self.collect_runs(last_record);
-        let released = self.release_runs(kept, out);
+        let (released, before) = match kept {
+            Some(kept) => {
+                let before = self.collect_runs(last_record);
+                (self.send_on(kept, out), before)
+            }
+            None => self.discard(last_record),
+        };
         let Some(rest) = self.rests.front_mut() else { return released };
         let bytes = if before == RecordAt::NONE { rest.bytes } else { released.min(rest.bytes) };
         rest.bytes -= bytes;
@@ -165,8 +176,7 @@ impl Sampler {
         released
     }
 
-    /// The last records of a trace up to `last` in order of arrival, grouped by resource and scope, and the one
-    /// before them.
+    /// The last records of a trace up to `last` in order of arrival, and the one before them.
     pub(crate) fn collect_runs(&mut self, last: RecordAt) -> RecordAt {
         self.runs.clear();
         let (mut next, mut bytes) = (last, 0);
@@ -177,22 +187,36 @@ impl Sampler {
             next = self.segments.previous(next);
         }
         self.runs.reverse();
-        self.runs.sort_by_key(|run| (run.resource, run.scope));
         next
     }
 
-    /// Sends on or discards the collected records; how many bytes they had.
-    fn release_runs(&mut self, kept: Kept, out: &mut Vec<Action>) -> usize {
-        if let Some((policy, part)) = kept.filter(|_| !self.config.verdicts_only) {
+    /// Discards the last records of a trace up to `last`; their bytes, and the one before them.
+    fn discard(&mut self, last: RecordAt) -> (usize, RecordAt) {
+        let (mut next, mut bytes) = (last, 0);
+        for _ in 0..STEP_RECORDS {
+            if next == RecordAt::NONE || bytes >= STEP_BYTES {
+                break;
+            }
+            let released = self.segments.release(next);
+            self.contexts.release_scope(released.scope);
+            bytes += released.len;
+            next = released.previous;
+        }
+        (bytes, next)
+    }
+
+    /// Sends on the collected records, by resource and scope, and lets go of them; how many bytes they had.
+    fn send_on(&mut self, (policy, part): Why, out: &mut Vec<Action>) -> usize {
+        if !self.config.verdicts_only {
             if let Some(marks) = &mut self.marks {
                 marks.set_kept(&self.policies, policy, part);
             }
+            self.runs.sort_by_key(|run| (run.resource, run.scope));
             self.send_runs(out);
         }
         let mut bytes = 0;
         for run in self.runs.drain(..) {
-            bytes += self.segments.len(run.record);
-            self.segments.release(run.record);
+            bytes += self.segments.release(run.record).len;
             self.contexts.release_scope(run.scope);
         }
         bytes
@@ -212,8 +236,10 @@ impl Sampler {
         self.emitter.write(&self.runs, piece, out);
     }
 
+    /// Remembers the verdict of a trace that was held at `at`.
     pub(crate) fn remember(
         &mut self,
+        at: u32,
         trace: &Trace,
         verdict: Verdict,
         policy: Option<usize>,
@@ -227,20 +253,21 @@ impl Sampler {
             policy: policy.and_then(|policy| u32::try_from(policy).ok()).unwrap_or(u32::MAX),
             streams_until: if early { self.latest_decision(trace) } else { 0 },
         };
-        let (place, forgotten) = match verdict {
+        let (to, forgotten) = match verdict {
             Verdict::Kept => {
-                let (at, forgotten) = self.kept.insert(item);
-                (Place::Kept(at), forgotten)
+                let (to, forgotten) = self.kept.insert(item);
+                (Place::Kept(to), forgotten)
             }
             Verdict::Dropped => {
-                let (at, forgotten) = self.dropped.insert(item);
-                (Place::Dropped(at), forgotten)
+                let (to, forgotten) = self.dropped.insert(item);
+                (Place::Dropped(to), forgotten)
             }
         };
+        // It was where the new one is now.
         if let Some(forgotten) = forgotten {
-            self.index.remove(&forgotten);
+            self.index.remove(&forgotten, to);
         }
-        self.index.set(trace.id, place);
+        self.index.change(&trace.id, Place::Held(at), to);
     }
 
     fn count_decision(&mut self, at: u32, verdict: Verdict, trigger: Trigger) {

@@ -70,7 +70,11 @@ impl Decided {
         self.nodes[at as usize].item
     }
 
-    /// The same without marking.
+    pub(crate) fn id(&self, at: u32) -> [u8; 16] {
+        self.nodes[at as usize].item.id
+    }
+
+    /// What is remembered, without marking it as used.
     pub(crate) fn peek(&self, at: u32) -> Remembered {
         self.nodes[at as usize].item
     }

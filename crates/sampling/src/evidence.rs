@@ -17,8 +17,8 @@ use crate::walk;
 /// Longer names and values are cut in what is reported.
 const MAX_TEXT: usize = 256;
 
-/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by scope, `part`
-/// the last part of a `composite` policy that let the trace through.
+/// The first term of the policy that something in the trace satisfied. `records` are the trace's spans by scope, the likeliest
+/// first, `part` the last part of a `composite` policy that let the trace through.
 pub(crate) fn find<'a>(
     policies: &PolicySet,
     policy: usize,

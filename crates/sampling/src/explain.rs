@@ -196,7 +196,7 @@ impl Sampler {
     /// What is known of a trace. It changes nothing and does not count as a use of a remembered verdict.
     #[must_use]
     pub fn explain(&self, trace_id: &[u8; 16]) -> Known {
-        let (verdict, remembered) = match self.index.get(trace_id) {
+        let (verdict, remembered) = match self.find(self.index.hash(trace_id), trace_id) {
             None => return Known::Nothing,
             Some(Place::Held(at)) => {
                 return self.traces.get(at).map_or(Known::Nothing, |trace| match trace.retained {

@@ -18,6 +18,8 @@ use crate::walk;
 struct Outcome {
     /// What is known of the trace changed.
     changed: bool,
+    /// More of what policies ask holds.
+    matched: bool,
     /// The last span that the trace waited for has come.
     closed: bool,
 }
@@ -31,7 +33,8 @@ impl Sampler {
         if self.config.span_ingest {
             self.open_batch(at);
         }
-        let mut outcome = Outcome { changed: is_new || self.policies.uses_span_count, closed: false };
+        let changed = is_new || self.policies.uses_span_count;
+        let mut outcome = Outcome { changed, matched: false, closed: false };
         if !self.policies.predicates.conditions.is_empty()
             || self.traces.get(at).is_some_and(|trace| trace.extra.is_some())
         {
@@ -45,9 +48,12 @@ impl Sampler {
         let (last_record, records) =
             self.segments.append(trace.last_record, scope, fields, run.fields as usize);
         trace.last_record = last_record;
+        if outcome.matched {
+            trace.turning = last_record;
+        }
         self.contexts.retain_scope(scope, records);
         self.traces.add_spans(at, run.spans, u64::from(run.bytes));
-        self.settle(at, run, outcome.changed, out);
+        self.settle(at, run, outcome.changed || outcome.matched, out);
     }
 
     /// What only some configurations and traces ask of a span.
@@ -67,7 +73,7 @@ impl Sampler {
             let known = &trace.batch().map_or(&trace.facts, |batch| &batch.facts).matched;
             let (at, errors) = (self.contexts.span_scope(scope, span), &mut self.condition_errors);
             self.policies.predicates.eval_conditions(&at, span, known, held, errors);
-            outcome.changed |= trace.learn(|known| known.matched.union(held));
+            outcome.matched |= trace.learn(|known| known.matched.union(held));
         }
         let Some(extra) = &mut trace.extra else { return };
         if let Some(size) = &mut extra.size {
@@ -97,8 +103,8 @@ impl Sampler {
         trace.last_seen = now;
         // Those that were quiet longest yield first; by the collector's timing those that came first.
         trace.touched = is_patient && !is_new;
-        outcome.changed |= trace.learn(|known| known.matched.union(&of_resource.matched));
-        outcome.changed |= trace.learn(|known| known.matched.union(&run.facts.matched));
+        outcome.matched |= trace.learn(|known| known.matched.union(&of_resource.matched));
+        outcome.matched |= trace.learn(|known| known.matched.union(&run.facts.matched));
         outcome.changed |= trace.learn(|known| known.add_times(run.facts.start, run.facts.end))
             && self.policies.uses_latency;
         let is_named = of_resource.service_name.is_some();

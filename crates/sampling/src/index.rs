@@ -17,10 +17,42 @@ pub(crate) enum Place {
     Dropped(u32),
 }
 
-#[derive(Debug)]
-struct Entry {
-    id: [u8; 16],
-    place: Place,
+/// What the table holds: a part of the id's hash, the kind of place and its number, in 64 bits. The id itself lies at the
+/// place, which whoever looks a trace up is about to touch in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry(u64);
+
+/// From which bit on the part of the hash lies, and the kind.
+const HASH: u32 = 34;
+const KIND: u32 = 32;
+
+impl Entry {
+    fn new(hash: u64, place: Place) -> Self {
+        let (kind, number) = match place {
+            Place::Held(number) => (0, number),
+            Place::Kept(number) => (1, number),
+            Place::Dropped(number) => (2, number),
+        };
+        Self(hash << HASH | kind << KIND | u64::from(number))
+    }
+
+    fn place(self) -> Place {
+        let number = self.0 as u32;
+        match self.0 >> KIND & 3 {
+            0 => Place::Held(number),
+            1 => Place::Kept(number),
+            _ => Place::Dropped(number),
+        }
+    }
+
+    fn has_hash(self, hash: u64) -> bool {
+        self.0 >> HASH == hash << HASH >> HASH
+    }
+
+    /// What the table goes by, which reads its low bits and its highest ones.
+    fn key(self) -> u64 {
+        (self.0 >> HASH).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// The map, keyed on all 16 bytes of the id and hashed with a secret seed.
@@ -50,27 +82,40 @@ impl Index {
         Self { table: HashTable::new_in(HugePages), hasher: Hasher::new(seed) }
     }
 
-    pub(crate) fn get(&self, id: &[u8; 16]) -> Option<Place> {
-        self.get_hashed(self.hasher.hash(id), id)
+    pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
+        self.hasher.hash(id)
     }
 
-    pub(crate) fn get_hashed(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
-        self.table.find(hash, |entry| entry.id == *id).map(|entry| entry.place)
+    /// The place of the trace whose id has this hash; `is` says whether it is at a place.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is: impl Fn(Place) -> bool) -> Option<Place> {
+        let key = Entry::new(hash, Place::Held(0)).key();
+        let found = self.table.find(key, |entry| entry.has_hash(hash) && is(entry.place()));
+        found.map(|entry| entry.place())
     }
 
-    pub(crate) fn set(&mut self, id: [u8; 16], place: Place) {
-        let key = self.hasher.hash(&id);
-        if let Some(entry) = self.table.find_mut(key, |entry| entry.id == id) {
-            entry.place = place;
-        } else {
-            let hasher = &self.hasher;
-            self.table.insert_unique(key, Entry { id, place }, |entry| hasher.hash(&entry.id));
+    /// Adds a trace that is not there.
+    pub(crate) fn insert(&mut self, id: &[u8; 16], place: Place) {
+        let entry = Entry::new(self.hash(id), place);
+        self.table.insert_unique(entry.key(), entry, |entry| entry.key());
+    }
+
+    /// A trace stands elsewhere now.
+    pub(crate) fn change(&mut self, id: &[u8; 16], from: Place, to: Place) {
+        let hash = self.hash(id);
+        let entry = Entry::new(hash, from);
+        let found = self.table.find_mut(entry.key(), |other| *other == entry);
+        debug_assert!(found.is_some(), "a trace that is not in the index");
+        if let Some(found) = found {
+            *found = Entry::new(hash, to);
         }
     }
 
-    pub(crate) fn remove(&mut self, id: &[u8; 16]) {
-        if let Ok(entry) = self.table.find_entry(self.hasher.hash(id), |entry| entry.id == *id) {
-            entry.remove();
+    /// Takes out the trace that is at `place`.
+    pub(crate) fn remove(&mut self, id: &[u8; 16], place: Place) {
+        let entry = Entry::new(self.hash(id), place);
+        if let Ok(found) = self.table.find_entry(entry.key(), |other| *other == entry) {
+            found.remove();
         }
     }
 

@@ -116,7 +116,7 @@ impl Sampler {
                 continue;
             }
             self.stats.spans_accepted += u64::from(run.spans);
-            let place = self.index.get_hashed(run.hash, &run.id);
+            let place = self.find(run.hash, &run.id);
             match place.and_then(|place| self.recall(place)) {
                 Some((verdict, remembered)) => self.follow(run, verdict, remembered, open, out),
                 None => {

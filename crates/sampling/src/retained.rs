@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::conclude::Settled;
 use crate::decision::{Action, LateSpans, Reason, Trigger, Verdict};
 use crate::sampler::{Sampler, nanos};
+use crate::segments::RecordAt;
 use crate::traces::Trace;
 
 impl Sampler {
@@ -83,9 +84,8 @@ impl Sampler {
     pub(crate) fn release_retained(&mut self, at: u32, out: &mut Vec<Action>) -> usize {
         let Some(trace) = self.traces.remove(at) else { return 0 };
         let decided_at = trace.extra.as_ref().map_or(self.now, |extra| extra.decided_at);
-        self.remember(&trace, Verdict::Dropped, None, Trigger::DecisionWait, decided_at);
-        let rest = self.collect_runs(trace.last_record);
-        self.let_go(&trace, None, rest, out);
+        self.remember(at, &trace, Verdict::Dropped, None, Trigger::DecisionWait, decided_at);
+        self.let_go(&trace, None, RecordAt::NONE, out);
         trace.bytes as usize + size_of::<Trace>()
     }
 }

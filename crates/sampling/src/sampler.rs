@@ -312,7 +312,7 @@ impl Sampler {
             }));
         }
         let at = self.traces.push(trace);
-        self.index.set(id, Place::Held(at));
+        self.index.insert(&id, Place::Held(at));
         self.stats.traces_new += 1;
         let reference = self.traces.reference(at);
         self.timers.push_new(reference);
@@ -386,6 +386,16 @@ impl Sampler {
     pub(crate) fn is_too_large(&self, at: u32) -> bool {
         let size = || self.traces.get(at)?.size();
         self.config.maximum_trace_size.is_some_and(|most| size().is_some_and(|size| size.batches() > most))
+    }
+
+    /// Where the trace with this id, and this hash of it, stands; none when nothing is known of it.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
+        self.index.find(hash, |place| match place {
+            Place::Held(at) => self.traces.get(at).is_some_and(|trace| trace.id == *id),
+            Place::Kept(at) => self.kept.id(at) == *id,
+            Place::Dropped(at) => self.dropped.id(at) == *id,
+        })
     }
 
     /// What is remembered of a decided trace, which counts as a use.

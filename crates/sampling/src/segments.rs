@@ -26,6 +26,14 @@ struct Entry {
     scope: u32,
 }
 
+/// A record that was let go of: the one of its trace before it, its scope, and the length of its spans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Released {
+    pub(crate) previous: RecordAt,
+    pub(crate) scope: u32,
+    pub(crate) len: usize,
+}
+
 /// No segment.
 const FREE: u32 = u32::MAX;
 
@@ -196,10 +204,15 @@ impl Segments {
         &self.segments[entry.segment as usize].data[from..from + entry.len as usize]
     }
 
-    /// Lets go of a record, and of its segment with the last one.
-    pub(crate) fn release(&mut self, at: RecordAt) {
+    /// Lets go of a record, and of its segment with the last one; what it was.
+    pub(crate) fn release(&mut self, at: RecordAt) -> Released {
         let free = Entry { segment: FREE, offset: 0, len: 0, previous: self.free_entry, scope: 0 };
         let entry = std::mem::replace(&mut self.table[at.0 as usize], free);
+        self.release_bytes(&entry, at);
+        Released { previous: entry.previous, scope: entry.scope, len: entry.len as usize }
+    }
+
+    fn release_bytes(&mut self, entry: &Entry, at: RecordAt) {
         self.free_entry = at;
         self.records -= 1;
         let index = entry.segment as usize;

@@ -28,6 +28,8 @@ pub(crate) struct Trace {
     pub(crate) spans: u32,
     /// The record of its spans that came last.
     pub(crate) last_record: RecordAt,
+    /// The last one with spans by which more policies matched.
+    pub(crate) turning: RecordAt,
     pub(crate) facts: Facts,
     pub(crate) root_name: Option<Arc<str>>,
     /// The resource whose service is reported: number in the contexts, where a record of this trace holds it.
@@ -70,6 +72,7 @@ impl Trace {
             bytes: 0,
             spans: 0,
             last_record: RecordAt::NONE,
+            turning: RecordAt::NONE,
             facts,
             root_name: None,
             resource: u32::MAX,
