@@ -117,7 +117,7 @@ impl Sampler {
             decided_at: Duration::from_nanos(self.now),
             duration: trace.facts.duration(),
             times: trace.facts.times(),
-            root_name: trace.root_name.clone(),
+            root_name: self.traces.root_name(trace),
             service_name: self.service_name(trace),
             priority: self.priority(trace),
             retained_until: retained_until.map(Duration::from_nanos),

@@ -251,7 +251,7 @@ impl Sampler {
             spans: u64::from(trace.spans),
             bytes: trace.bytes,
             times: trace.facts.times(),
-            root_name: trace.root_name.clone(),
+            root_name: self.traces.root_name(trace),
             service_name: self.service_name(trace),
             priority: self.priority(trace),
             missing_parents: missing_parents(trace),

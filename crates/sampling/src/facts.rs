@@ -5,15 +5,16 @@ use std::time::Duration;
 use crate::leaf_set::LeafSet;
 use crate::policy::PolicySet;
 
-/// All that the trace's id, attributes and times say.
+/// All that the trace's id, attributes and times say. In this order: what every run of spans changes lies together.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Facts {
-    pub(crate) matched: LeafSet,
-    /// Which of the first 64 shares keep the trace: hashed once.
-    pub(crate) shares: u64,
     /// Earliest start of the spans that have one, and their latest end, in Unix nanoseconds.
     pub(crate) start: u64,
     pub(crate) end: u64,
+    pub(crate) matched: LeafSet,
+    /// Which of the first 64 shares keep the trace: hashed once.
+    pub(crate) shares: u64,
 }
 
 /// A trace as policies see it.

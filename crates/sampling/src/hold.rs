@@ -114,11 +114,8 @@ impl Sampler {
         let first_root = reading.root_name(run).filter(|_| !trace.has_root);
         let is_first_root = first_root.is_some();
         if let Some(name) = first_root {
-            self.traces.change_heap(at, |trace| {
-                trace.has_root = true;
-                trace.root_name = Some(short(&String::from_utf8_lossy(name)).into());
-                trace.resource = if is_named { resource } else { trace.resource };
-            });
+            let name = String::from_utf8_lossy(name);
+            self.traces.set_root(at, short(&name), is_named.then_some(resource));
         }
         if let Some(priority) = of_resource.priority.clone() {
             self.raise_priority(at, &priority);

@@ -3,16 +3,21 @@
 
 /// Which predicates have matched.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[repr(C)]
 pub(crate) struct LeafSet {
     low: u64,
-    high: Option<Box<[u64]>>,
+    high: Option<Box<High>>,
 }
+
+/// The words behind the first: one pointer to them, since few sets have any and every trace has a set.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct High(Vec<u64>);
 
 impl LeafSet {
     pub(crate) fn contains(&self, leaf: usize) -> bool {
         let word = match leaf / 64 {
             0 => self.low,
-            n => self.high.as_ref().and_then(|high| high.get(n - 1)).copied().unwrap_or(0),
+            n => self.high.as_ref().and_then(|high| high.0.get(n - 1)).copied().unwrap_or(0),
         };
         word & (1 << (leaf % 64)) != 0
     }
@@ -22,11 +27,10 @@ impl LeafSet {
         match leaf / 64 {
             0 => self.low |= bit,
             n => {
-                let high = self.high.get_or_insert_with(Box::default);
+                let High(high) = &mut **self.high.get_or_insert_default();
                 if high.len() < n {
-                    let mut grown = std::mem::take(high).into_vec();
-                    grown.resize(n, 0);
-                    *high = grown.into_boxed_slice();
+                    high.reserve_exact(n - high.len());
+                    high.resize(n, 0);
                 }
                 if let Some(word) = high.get_mut(n - 1) {
                     *word |= bit;
@@ -42,7 +46,7 @@ impl LeafSet {
         self.low |= other.low;
         let changed = self.low != before;
         match &other.high {
-            Some(theirs) => self.union_high(theirs) || changed,
+            Some(theirs) => self.union_high(&theirs.0) || changed,
             None => changed,
         }
     }
@@ -69,12 +73,12 @@ impl LeafSet {
     pub(crate) fn clear(&mut self) {
         self.low = 0;
         if let Some(high) = &mut self.high {
-            high.fill(0);
+            high.0.fill(0);
         }
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.high.as_ref().map_or(0, |high| high.len() * 8)
+        self.high.as_ref().map_or(0, |high| size_of::<High>() + high.0.len() * 8)
     }
 }

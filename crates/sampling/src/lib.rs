@@ -22,6 +22,7 @@ mod ingest;
 mod leaf_set;
 mod limits;
 mod marks;
+mod names;
 mod outlook;
 mod parents;
 mod policy;

@@ -120,8 +120,8 @@ pub struct Stats {
     pub spans_invalid: u64,
 }
 
-/// Bytes that a held trace takes in the index and in timers.
-const BESIDE: usize = 64;
+/// Bytes that a held trace takes in the index and in timers, about.
+const BESIDE: usize = 40;
 
 /// A tick decides no more traces once it has sent on this many requests: the rest is due at once.
 const REQUESTS_PER_TICK: usize = 2;
@@ -140,6 +140,7 @@ impl Sampler {
         let yielding = if config.priority.limits { classes } else { 0 };
         let meters = Meters::new(&policies, config.shards, yielding);
         let leaf_words = policies.predicates.leaves.len().saturating_sub(1) / 64;
+        let leaf_bytes = if leaf_words > 0 { (leaf_words + 3) * 8 } else { 0 };
         let segment_bytes =
             config.memory_limit.map_or(HUGE_PAGE, |limit| (limit / 16).clamp(64 << 10, HUGE_PAGE));
         Self {
@@ -159,7 +160,7 @@ impl Sampler {
             seed,
             now: 0,
             index: Index::new(seed),
-            traces: Traces::new(classes, BESIDE + leaf_words * 8),
+            traces: Traces::new(classes, BESIDE + leaf_bytes, seed),
             timers: Timers::default(),
             rests: VecDeque::new(),
             rests_bytes: 0,

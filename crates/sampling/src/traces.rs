@@ -8,6 +8,7 @@ use crate::batches::{Batch, Size};
 use crate::facts::{Candidate, Facts};
 use crate::leaf_set::LeafSet;
 use crate::limits::Meters;
+use crate::names::{Names, UNNAMED};
 use crate::policy::{PolicySet, PolicyVotes};
 use crate::segments::{RecordAt, grow_by_an_eighth};
 
@@ -17,23 +18,31 @@ const NONE: u32 = u32::MAX;
 /// No rank: no priority that is in the order was seen.
 pub(crate) const UNRANKED: u8 = u8::MAX;
 
-/// A trace whose spans are held: undecided, or dropped and retained.
+/// A trace whose spans are held: undecided, or dropped and retained. Two cache lines, in this order: what every run of spans
+/// changes is in the first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Trace {
     pub(crate) id: [u8; 16],
-    pub(crate) first_seen: u64,
     pub(crate) last_seen: u64,
     /// Encoded bytes of its spans.
     pub(crate) bytes: u64,
     pub(crate) spans: u32,
     /// The record of its spans that came last.
     pub(crate) last_record: RecordAt,
-    /// The last one with spans by which more policies matched.
-    pub(crate) turning: RecordAt,
     pub(crate) facts: Facts,
-    pub(crate) root_name: Option<Arc<str>>,
+    pub(crate) extra: Option<Box<Extra>>,
+    pub(crate) first_seen: u64,
+    /// Number of its root span's name.
+    root_name: u32,
     /// The resource whose service is reported: number in the contexts, where a record of this trace holds it.
     pub(crate) resource: u32,
+    /// The last record with spans by which more policies matched.
+    pub(crate) turning: RecordAt,
+    /// Its number in the order in which traces came, so that old references to its place can be told.
+    number: u32,
+    older: u32,
+    newer: u32,
     /// The highest priority seen, as its place in the order; [`UNRANKED`] without one.
     pub(crate) rank: u8,
     /// Which class it counts to.
@@ -44,8 +53,12 @@ pub(crate) struct Trace {
     pub(crate) touched: bool,
     /// Dropped, but held for a while: a late span may still turn the verdict.
     pub(crate) retained: bool,
-    pub(crate) extra: Option<Box<Extra>>,
 }
+
+/// An entry of the slab.
+type Slot = Option<Trace>;
+
+const _: () = assert!(size_of::<Slot>() == 128);
 
 /// What only some configurations need, or few traces.
 #[derive(Debug, Default)]
@@ -74,7 +87,10 @@ impl Trace {
             last_record: RecordAt::NONE,
             turning: RecordAt::NONE,
             facts,
-            root_name: None,
+            root_name: UNNAMED,
+            number: 0,
+            older: NONE,
+            newer: NONE,
             resource: u32::MAX,
             rank: UNRANKED,
             class,
@@ -140,20 +156,10 @@ impl Trace {
 
     /// Bytes on the heap that come with it.
     fn heap(&self) -> usize {
-        let name = self.root_name.as_ref().map_or(0, |name| name.len() + 16);
         let extra = self.extra.as_ref().map_or(0, |extra| size_of::<Extra>() + extra.open_parents.len() * 8);
         let batch = self.batch().map_or(0, |_| size_of::<Batch>());
-        name + extra + batch
+        extra + batch
     }
-}
-
-#[derive(Debug)]
-struct Slot {
-    trace: Option<Trace>,
-    /// A number of the trace in it, in the order in which traces came, so that old references to it can be told.
-    number: u32,
-    older: u32,
-    newer: u32,
 }
 
 /// A held trace as timers remember it: its slot, and its number in the order in which traces came.
@@ -182,6 +188,7 @@ pub(crate) struct Holding {
 #[derive(Debug)]
 pub(crate) struct Traces {
     slots: HugeVec<Slot>,
+    names: Names,
     free: Vec<u32>,
     next_number: u32,
     /// By class: the undecided, and the retained.
@@ -194,9 +201,10 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    pub(crate) fn new(classes: usize, beside: usize) -> Self {
+    pub(crate) fn new(classes: usize, beside: usize, seed: u64) -> Self {
         Self {
             slots: HugeVec::new_in(HugePages),
+            names: Names::new(seed),
             free: Vec::new(),
             next_number: 0,
             lists: std::array::from_fn(|_| vec![List { oldest: NONE, newest: NONE }; classes]),
@@ -232,45 +240,43 @@ impl Traces {
 
     /// Bytes that the entries of held traces take.
     pub(crate) fn in_use(&self) -> usize {
-        self.len() * (size_of::<Slot>() + self.beside) + self.heap
+        self.len() * (size_of::<Slot>() + self.beside) + self.heap + self.names.memory()
     }
 
     /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u32>() + self.heap
+        let tables = self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u32>();
+        tables + self.heap + self.names.memory()
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&Trace> {
-        self.slots.get(at as usize)?.trace.as_ref()
+        self.slots.get(at as usize)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Trace> {
-        self.slots.get_mut(at as usize)?.trace.as_mut()
+        self.slots.get_mut(at as usize)?.as_mut()
     }
 
     pub(crate) fn reference(&self, at: u32) -> TraceRef {
-        TraceRef { number: self.slots.get(at as usize).map_or(0, |slot| slot.number), at }
+        TraceRef { number: self.get(at).map_or(0, |trace| trace.number), at }
     }
 
     /// The trace that a reference was made to, while it is held.
     pub(crate) fn find(&self, reference: TraceRef) -> Option<&Trace> {
-        let slot = self.slots.get(reference.at as usize)?;
-        slot.trace.as_ref().filter(|_| slot.number == reference.number)
+        self.get(reference.at).filter(|trace| trace.number == reference.number)
     }
 
     /// Adds an undecided trace.
-    pub(crate) fn push(&mut self, trace: Trace) -> u32 {
-        let number = self.next_number;
-        self.next_number = number.wrapping_add(1);
+    pub(crate) fn push(&mut self, mut trace: Trace) -> u32 {
+        trace.number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1);
         let at = self.free.pop().unwrap_or_else(|| {
             grow_by_an_eighth(&mut self.slots);
-            self.slots.push(Slot { trace: None, number, older: NONE, newer: NONE });
+            self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
         self.heap += trace.heap();
-        let slot = &mut self.slots[at as usize];
-        slot.number = number;
-        slot.trace = Some(trace);
+        self.slots[at as usize] = Some(trace);
         self.link(at);
         at
     }
@@ -278,8 +284,9 @@ impl Traces {
     pub(crate) fn remove(&mut self, at: u32) -> Option<Trace> {
         self.get(at)?;
         self.unlink(at);
-        let trace = self.slots[at as usize].trace.take()?;
+        let trace = self.slots[at as usize].take()?;
         self.heap -= trace.heap();
+        self.names.release(trace.root_name);
         self.free.push(at);
         Some(trace)
     }
@@ -306,9 +313,24 @@ impl Traces {
         }
     }
 
+    /// The root span has come: its name, and the resource whose service is reported from now on.
+    pub(crate) fn set_root(&mut self, at: u32, name: &str, resource: Option<u32>) {
+        let number = self.names.hold(name);
+        let Some(trace) = self.get_mut(at) else { return };
+        trace.has_root = true;
+        trace.resource = resource.unwrap_or(trace.resource);
+        let before = std::mem::replace(&mut trace.root_name, number);
+        self.names.release(before);
+    }
+
+    /// The name of its root span, if that has come.
+    pub(crate) fn root_name(&self, trace: &Trace) -> Option<Arc<str>> {
+        self.names.get(trace.root_name).cloned()
+    }
+
     /// Counts spans that were added to a trace.
     pub(crate) fn add_spans(&mut self, at: u32, spans: u32, bytes: u64) {
-        if let Some(trace) = self.slots.get_mut(at as usize).and_then(|slot| slot.trace.as_mut()) {
+        if let Some(trace) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
             trace.spans += spans;
             trace.bytes += bytes;
             let holding = &mut self.holdings[usize::from(trace.retained)][usize::from(trace.class)];
@@ -332,7 +354,7 @@ impl Traces {
     }
 
     fn link(&mut self, at: u32) {
-        let Some(trace) = self.slots.get(at as usize).and_then(|slot| slot.trace.as_ref()) else { return };
+        let Some(trace) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else { return };
         let (state, class) = (usize::from(trace.retained), usize::from(trace.class));
         let holding = &mut self.holdings[state][class];
         holding.traces += 1;
@@ -340,31 +362,28 @@ impl Traces {
         holding.bytes += trace.bytes;
         let list = &mut self.lists[state][class];
         let older = std::mem::replace(&mut list.newest, at);
-        match older {
-            NONE => list.oldest = at,
-            older => self.slots[older as usize].newer = at,
+        (trace.older, trace.newer) = (older, NONE);
+        match self.get_mut(older) {
+            Some(older) => older.newer = at,
+            None => self.lists[state][class].oldest = at,
         }
-        let slot = &mut self.slots[at as usize];
-        (slot.older, slot.newer) = (older, NONE);
     }
 
     fn unlink(&mut self, at: u32) {
-        let Some(slot) = self.slots.get(at as usize) else { return };
-        let Some(trace) = &slot.trace else { return };
-        let (state, class, older, newer) =
-            (usize::from(trace.retained), usize::from(trace.class), slot.older, slot.newer);
+        let Some(trace) = self.get(at) else { return };
+        let &Trace { spans, bytes, retained, class, older, newer, .. } = trace;
+        let (state, class) = (usize::from(retained), usize::from(class));
         let holding = &mut self.holdings[state][class];
         holding.traces -= 1;
-        holding.spans -= u64::from(trace.spans);
-        holding.bytes -= trace.bytes;
-        let list = &mut self.lists[state][class];
-        match older {
-            NONE => list.oldest = newer,
-            older => self.slots[older as usize].newer = newer,
+        holding.spans -= u64::from(spans);
+        holding.bytes -= bytes;
+        match self.get_mut(older) {
+            Some(older) => older.newer = newer,
+            None => self.lists[state][class].oldest = newer,
         }
-        match newer {
-            NONE => list.newest = older,
-            newer => self.slots[newer as usize].older = older,
+        match self.get_mut(newer) {
+            Some(newer) => newer.older = older,
+            None => self.lists[state][class].newest = older,
         }
     }
 }

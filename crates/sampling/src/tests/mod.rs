@@ -12,6 +12,7 @@ mod limits;
 mod marks;
 mod million;
 mod model;
+mod names;
 mod patience;
 mod policies;
 mod properties;

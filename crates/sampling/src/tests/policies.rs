@@ -1,8 +1,10 @@
 //! Each policy type and the effect of each of its keys.
 
+use std::time::Duration;
+
 use super::support::*;
 use crate::probabilistic::{Share, fnv1a, threshold};
-use crate::{Reason, Verdict};
+use crate::{Reason, SamplerConfig, Verdict};
 
 #[test]
 fn always_sample_keeps_everything() {
@@ -283,4 +285,27 @@ fn more_than_64_predicates_work_alike() {
         assert_eq!(decision.policy.as_deref(), Some(format!("p{n}").as_str()));
     }
     assert_eq!(verdict(&many, &[], vec![span(1, 0)]).verdict, Verdict::Dropped);
+}
+
+#[test]
+fn the_span_that_matched_is_found_whenever_it_came() {
+    let both = [
+        r#"{"name": "important", "type": "string_attribute",
+            "string_attribute": {"key": "task.priority", "values": ["critical"]}}"#,
+        r#"{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}"#,
+    ];
+    let requests = [
+        vec![span(1, 0), with_status(span(1, 1), 2)],
+        vec![span(1, 2), with(span(1, 3), "task.priority", text("critical"))],
+        vec![with_status(span(1, 4), 2)],
+    ];
+    for (first, second, key, number) in [(0, 1, "task.priority", 3), (1, 0, "status.code", 1)] {
+        let list = format!("[{}, {}]", both[first], both[second]);
+        let config = SamplerConfig { early_keep: false, ..SamplerConfig::default() };
+        let mut driver = Driver::new(config, &policies(&list));
+        requests.iter().for_each(|spans| driver.ingest(&request(spans.clone()), Duration::ZERO));
+        driver.tick(30 * SECOND);
+        let fact = driver.decisions[0].evidence.clone().unwrap();
+        assert_eq!((&*fact.key, fact.span_id), (key, Some((number + 1_u64).to_be_bytes())));
+    }
 }
