@@ -93,6 +93,16 @@ impl Emitter {
         }
     }
 
+    /// Whether something was collected that is not sent on yet.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.request.is_empty()
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn memory(&self) -> usize {
+        self.request.capacity()
+    }
+
     /// Sends on what was collected.
     pub(crate) fn flush(&mut self, out: &mut Vec<Action>) {
         if !self.request.is_empty() {

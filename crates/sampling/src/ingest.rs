@@ -64,12 +64,14 @@ impl Sampler {
         let mut reader = self.reader.take().unwrap_or_else(new);
         self.take_in(reader.read(request, None), shard, now, out);
         self.reader = Some(reader);
+        self.hand_on(out);
     }
 
     /// Takes in the spans of a request, or of those only that belong to `shard`.
     ///
     /// It must have been read by a [`Reader`] with this sampler's configuration, policies and seed. Spans whose trace id has
-    /// not 16 bytes are left out and counted. Spans of a trace decided before follow its verdict at once.
+    /// not 16 bytes are left out and counted. Spans of a trace decided before follow its verdict at once. Less than a
+    /// request's worth of what is to be sent on waits for more of it, until [`Self::hand_on`].
     pub fn take_in(
         &mut self,
         reading: Reading<'_>,
@@ -107,6 +109,16 @@ impl Sampler {
         }
         self.timers.oldest(&self.traces);
         self.tidy();
+    }
+
+    /// Whether something waits to be sent on with what comes next.
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        self.emitter.gathers()
+    }
+
+    /// Sends on what waits for more.
+    pub fn hand_on(&mut self, out: &mut Vec<Action>) {
         self.emitter.flush(out);
     }
 

@@ -127,7 +127,7 @@ const BESIDE: usize = 40;
 const REQUESTS_PER_TICK: usize = 2;
 
 /// Nor once it has reported this many verdicts: each takes memory until it is looked at.
-const ACTIONS_PER_TICK: usize = 128;
+const ACTIONS_PER_TICK: usize = 256;
 
 impl Sampler {
     /// A sampler without traces. `seed` should be random and secret, and the same for all shards of a processor.
@@ -253,6 +253,7 @@ impl Sampler {
             self.kept.memory(),
             self.dropped.memory(),
             self.timers.memory(),
+            self.emitter.memory(),
         ];
         let (held, retained) = (self.traces.holding(false), self.traces.holding(true));
         let oldest = self.timers.peek_oldest(&self.traces);

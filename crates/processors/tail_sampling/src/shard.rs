@@ -100,11 +100,12 @@ impl State {
 
     /// Whether there is something to be done.
     pub fn has_actions(&self) -> bool {
-        !self.actions.is_empty()
+        !self.actions.is_empty() || self.sampler.gathers()
     }
 
     /// What is to be done, for `empty`, whose memory is used again. All of it is to be reported.
     pub fn take_actions(&mut self, empty: Vec<Action>) -> Vec<Action> {
+        self.sampler.hand_on(&mut self.actions);
         self.taken += 1;
         self.actions_bytes = 0;
         std::mem::replace(&mut self.actions, empty)
