@@ -3,8 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use forebay_memory::HugePages;
-use hashbrown::HashTable;
+use forebay_memory::{HugePages, HugeVec};
 
 /// Where a trace stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +16,8 @@ pub(crate) enum Place {
     Dropped(u32),
 }
 
-/// What the table holds: a part of the id's hash, the kind of place and its number, in 64 bits. The id itself lies at the
-/// place, which whoever looks a trace up is about to touch in any case.
+/// What the table holds: a part of the id's hash, the kind of place and its number, in 64 bits; none is 0. The id itself lies
+/// at the place, which whoever looks a trace up is about to touch in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry(u64);
 
@@ -27,11 +26,13 @@ const HASH: u32 = 34;
 const KIND: u32 = 32;
 
 impl Entry {
+    const NONE: Self = Self(0);
+
     fn new(hash: u64, place: Place) -> Self {
         let (kind, number) = match place {
-            Place::Held(number) => (0, number),
-            Place::Kept(number) => (1, number),
-            Place::Dropped(number) => (2, number),
+            Place::Held(number) => (1, number),
+            Place::Kept(number) => (2, number),
+            Place::Dropped(number) => (3, number),
         };
         Self(hash << HASH | kind << KIND | u64::from(number))
     }
@@ -39,8 +40,8 @@ impl Entry {
     fn place(self) -> Place {
         let number = self.0 as u32;
         match self.0 >> KIND & 3 {
-            0 => Place::Held(number),
-            1 => Place::Kept(number),
+            1 => Place::Held(number),
+            2 => Place::Kept(number),
             _ => Place::Dropped(number),
         }
     }
@@ -48,17 +49,15 @@ impl Entry {
     fn has_hash(self, hash: u64) -> bool {
         self.0 >> HASH == hash << HASH >> HASH
     }
-
-    /// What the table goes by, which reads its low bits and its highest ones.
-    fn key(self) -> u64 {
-        (self.0 >> HASH).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
 }
 
-/// The map, keyed on all 16 bytes of the id and hashed with a secret seed.
+/// The map, keyed on all 16 bytes of the id and hashed with a secret seed. Open addressing in one array: a look-up nearly
+/// always touches one cache line of it, where a table with its bytes of hash apart touches two.
 #[derive(Debug)]
 pub(crate) struct Index {
-    table: HashTable<Entry, HugePages>,
+    /// As many as a power of two, or none. One that does not lie where its hash says lies as near behind as there was room.
+    entries: HugeVec<Entry>,
+    len: usize,
     hasher: Hasher,
 }
 
@@ -79,7 +78,7 @@ impl Hasher {
 
 impl Index {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { table: HashTable::new_in(HugePages), hasher: Hasher::new(seed) }
+        Self { entries: HugeVec::new_in(HugePages), len: 0, hasher: Hasher::new(seed) }
     }
 
     pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
@@ -89,38 +88,98 @@ impl Index {
     /// The place of the trace whose id has this hash; `is` says whether it is at a place.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is: impl Fn(Place) -> bool) -> Option<Place> {
-        let key = Entry::new(hash, Place::Held(0)).key();
-        let found = self.table.find(key, |entry| entry.has_hash(hash) && is(entry.place()));
-        found.map(|entry| entry.place())
+        let at = self.position(hash, |entry| entry.has_hash(hash) && is(entry.place()))?;
+        self.entries.get(at).map(|entry| entry.place())
     }
 
     /// Adds a trace that is not there.
     pub(crate) fn insert(&mut self, id: &[u8; 16], place: Place) {
-        let entry = Entry::new(self.hash(id), place);
-        self.table.insert_unique(entry.key(), entry, |entry| entry.key());
+        self.len += 1;
+        // More than five eighths of it are never in use.
+        if self.len * 8 > self.entries.len() * 5 {
+            self.grow();
+        }
+        self.put(Entry::new(self.hash(id), place));
     }
 
     /// A trace stands elsewhere now.
     pub(crate) fn change(&mut self, id: &[u8; 16], from: Place, to: Place) {
         let hash = self.hash(id);
         let entry = Entry::new(hash, from);
-        let found = self.table.find_mut(entry.key(), |other| *other == entry);
+        let found = self.position(hash, |other| other == entry);
         debug_assert!(found.is_some(), "a trace that is not in the index");
-        if let Some(found) = found {
+        if let Some(found) = found.and_then(|at| self.entries.get_mut(at)) {
             *found = Entry::new(hash, to);
         }
     }
 
     /// Takes out the trace that is at `place`.
     pub(crate) fn remove(&mut self, id: &[u8; 16], place: Place) {
-        let entry = Entry::new(self.hash(id), place);
-        if let Ok(found) = self.table.find_entry(entry.key(), |other| *other == entry) {
-            found.remove();
+        let hash = self.hash(id);
+        let entry = Entry::new(hash, place);
+        let Some(mut hole) = self.position(hash, |other| other == entry) else { return };
+        self.len -= 1;
+        let mask = self.mask();
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let entry = self.entries[at];
+            if entry == Entry::NONE {
+                break;
+            }
+            // What a search would no longer reach behind the hole moves into it.
+            if at.wrapping_sub(self.home(entry)) & mask >= at.wrapping_sub(hole) & mask {
+                self.entries[hole] = entry;
+                hole = at;
+            }
         }
+        self.entries[hole] = Entry::NONE;
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.table.allocation_size()
+        self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn mask(&self) -> usize {
+        self.entries.len().wrapping_sub(1)
+    }
+
+    /// Where an entry lies if there is room.
+    fn home(&self, entry: Entry) -> usize {
+        (entry.0 >> HASH) as usize & self.mask()
+    }
+
+    /// Where the entry lies that a trace with this hash has and that `is` it.
+    #[inline]
+    fn position(&self, hash: u64, is: impl Fn(Entry) -> bool) -> Option<usize> {
+        let mut at = (hash << HASH >> HASH) as usize & self.mask();
+        loop {
+            let entry = *self.entries.get(at)?;
+            if entry == Entry::NONE {
+                return None;
+            }
+            if is(entry) {
+                return Some(at);
+            }
+            at = (at + 1) & self.mask();
+        }
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let (mut at, mask) = (self.home(entry), self.mask());
+        while self.entries[at] != Entry::NONE {
+            at = (at + 1) & mask;
+        }
+        self.entries[at] = entry;
+    }
+
+    #[inline(never)]
+    fn grow(&mut self) {
+        let size = (2 * self.entries.len()).max(64);
+        let mut entries = HugeVec::with_capacity_in(size, HugePages);
+        entries.resize(size, Entry::NONE);
+        let before = std::mem::replace(&mut self.entries, entries);
+        before.into_iter().filter(|entry| *entry != Entry::NONE).for_each(|entry| self.put(entry));
     }
 }
 

@@ -285,7 +285,7 @@ fn many_verdicts_at_once_fall_in_steps() {
         driver.ingest(&request((0..20_000).map(|trace| span(trace, 0)).collect()), Duration::ZERO);
         let mut out = Vec::new();
         driver.sampler.tick(30 * SECOND, &mut out);
-        assert!((100..200).contains(&out.len()), "{}", out.len());
+        assert!((200..300).contains(&out.len()), "{}", out.len());
         assert!(driver.sampler.next_deadline().is_some_and(|due| due <= 30 * SECOND));
         driver.tick(31 * SECOND);
         driver.tick(32 * SECOND);

@@ -8,6 +8,7 @@ mod composite;
 mod conditions;
 mod explain;
 mod giants;
+mod index;
 mod limits;
 mod marks;
 mod million;
