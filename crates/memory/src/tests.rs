@@ -1,6 +1,5 @@
-//! Vectors and tables in huge pages against those of the standard library.
+//! Vectors in huge pages against those of the standard library.
 
-use hashbrown::HashTable;
 use proptest::prelude::*;
 
 use crate::{HUGE_PAGE, HugePages, HugeVec, append};
@@ -77,18 +76,6 @@ fn sizes_around_a_huge_page() {
         bytes.resize(len + HUGE_PAGE, 8);
         assert_eq!((bytes[len - 1], bytes[len], bytes[len + HUGE_PAGE - 1]), (7, 8, 8));
     }
-}
-
-#[test]
-fn a_table_finds_what_it_holds() {
-    let mut table = HashTable::new_in(HugePages);
-    let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for number in 0..400_000_u64 {
-        table.insert_unique(hash(number), number, |&number| hash(number));
-    }
-    assert!((0..400_000).all(|number| table.find(hash(number), |&one| one == number).is_some()));
-    assert!(table.find(hash(400_000), |&one| one == 400_000).is_none());
-    assert!(table.allocation_size() > HUGE_PAGE);
 }
 
 #[test]

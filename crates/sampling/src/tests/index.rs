@@ -57,7 +57,7 @@ proptest! {
             let found = index.find(index.hash(&id(trace)), |place| known.get(&trace) == Some(&place));
             prop_assert_eq!(found, known.get(&trace).copied());
         }
-        prop_assert!(index.memory() <= 64.max(400 * 4) * 8);
+        prop_assert!(index.memory() <= 1024 * 8);
     }
 }
 
