@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{HUGE_PAGE, HugePages, HugeVec, append};
+use crate::{HUGE_PAGE, HugePages, HugeVec, append, prefetch};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -98,4 +98,12 @@ fn nothing_takes_no_memory() {
     units.resize(10_000_000, ());
     assert_eq!(HugeVec::<u64>::new_in(HugePages).capacity(), 0);
     assert_eq!(units.len(), 10_000_000);
+}
+
+#[test]
+fn what_is_fetched_ahead_stays_as_it_is() {
+    let items: Vec<[u64; 40]> = (0..100).map(|number| [number; 40]).collect();
+    items.iter().for_each(prefetch);
+    prefetch(&());
+    assert!(items.iter().zip(0..).all(|(item, number)| *item == [number; 40]));
 }

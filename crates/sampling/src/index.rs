@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use forebay_memory::{HugePages, HugeVec};
+use forebay_memory::{HugePages, HugeVec, prefetch};
 
 /// Where a trace stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,14 @@ impl Index {
     pub(crate) fn find(&self, hash: u64, is: impl Fn(Place) -> bool) -> Option<Place> {
         let at = self.position(hash, |entry| entry.has_hash(hash) && is(entry.place()))?;
         self.entries.get(at).map(|entry| entry.place())
+    }
+
+    /// A trace whose id has this hash is about to be looked up.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(entry) = self.entries.get((hash << HASH >> HASH) as usize & self.mask()) {
+            prefetch(entry);
+        }
     }
 
     /// Adds a trace that is not there.

@@ -4,6 +4,7 @@
 //! shard: what was read and the time go in, [`Action`]s and the next deadline come out. It knows no sockets, files,
 //! threads or clocks.
 
+mod ahead;
 mod batches;
 mod compile;
 mod conclude;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forebay_memory::HUGE_PAGE;
 
+use crate::ahead::Due;
 use crate::batches::{Batch, Size};
 use crate::conclude::{Rest, RunKey};
 use crate::condition::ConditionErrors;
@@ -186,13 +187,14 @@ impl Sampler {
     /// [`Self::next_deadline`] is then not after `now`.
     pub fn tick(&mut self, now: Duration, out: &mut Vec<Action>) {
         self.advance(now);
-        let mut sent = Sent::new(out);
+        let (mut sent, mut ahead) = (Sent::new(out), Due::new());
         while sent.below(out) {
             if !self.rests.is_empty() {
                 sent.steps(self.release_step(out));
             } else if let Some(at) = self.pop_retained() {
                 sent.steps(self.release_retained(at, out));
             } else if let Some((at, trigger)) = self.due() {
+                ahead.advance(self);
                 self.decide(at, trigger, out);
             } else {
                 break;

@@ -4,7 +4,7 @@
 //! them, so sending a run on is one copy. Records of a trace are chained backwards through the table: a trace can be
 //! let go without reading its spans, and a record can move (compaction; later, to disk) without its trace knowing.
 
-use forebay_memory::{HUGE_PAGE, HugePages, HugeVec, append};
+use forebay_memory::{HUGE_PAGE, HugePages, HugeVec, append, prefetch};
 
 /// A record's number in the table; [`RecordAt::NONE`] for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,18 @@ impl Segments {
         let header = u64::from(at.0) | u64::from(len) << 32;
         append(&mut segment.data, &header.to_le_bytes());
         at
+    }
+
+    /// What is known of a record is about to be looked at.
+    pub(crate) fn prefetch(&self, at: RecordAt) {
+        if let Some(entry) = self.table.get(at.0 as usize) {
+            prefetch(entry);
+        }
+    }
+
+    /// The same as [`Self::previous`] for a record that may be gone: then any.
+    pub(crate) fn previous_if_any(&self, at: RecordAt) -> RecordAt {
+        self.table.get(at.0 as usize).map_or(RecordAt::NONE, |entry| entry.previous)
     }
 
     /// The record of the same trace that came before; [`RecordAt::NONE`] for the first.

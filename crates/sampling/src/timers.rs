@@ -52,6 +52,11 @@ impl Timers {
         self.by_age.iter().find_map(|&trace| traces.find(trace).filter(|trace| !trace.retained))
     }
 
+    /// The trace `later` places behind the oldest one. It may be gone, and another one in its place.
+    pub(crate) fn later(&self, later: usize) -> Option<u32> {
+        self.by_age.get(later).map(|trace| trace.at)
+    }
+
     /// The next trace that may be due for want of spans at `now`, and since when, taken out.
     pub(crate) fn pop_quiet(&mut self, now: u64) -> Option<(u64, TraceRef)> {
         let &Reverse((deadline, _)) = self.quiet.peek()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forebay_memory::{HugePages, HugeVec};
+use forebay_memory::{HugePages, HugeVec, prefetch};
 
 use crate::batches::{Batch, Size};
 use crate::facts::{Candidate, Facts};
@@ -255,6 +255,14 @@ impl Traces {
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Trace> {
         self.slots.get_mut(at as usize)?.as_mut()
+    }
+
+    /// A trace is about to be looked at.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: u32) {
+        if let Some(slot) = self.slots.get(at as usize) {
+            prefetch(slot);
+        }
     }
 
     pub(crate) fn reference(&self, at: u32) -> TraceRef {
