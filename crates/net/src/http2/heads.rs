@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::connection::{Complete, Connection, Fatal, MAX_BLOCK, MAX_HEADERS, STREAM_WINDOW, State, Stream};
 use super::frame::{self, Code, FrameHead, HEAD, flag};
+use super::hpack::Header;
 use super::incoming::{fatal, protocol};
 use super::{Answer, Head};
 use crate::server::ReplyBody;
@@ -136,7 +137,7 @@ impl Connection {
             return Ok(Ok(Arc::clone(head)));
         }
         let mut builder = HeadBuilder::default();
-        let decoded = self.decoder.decode(block, |name, value| builder.add(name, value));
+        let decoded = self.decoder.decode(block, |header| builder.add(header));
         if decoded.is_err() {
             return fatal(Code::Compression, "headers that are not HPACK");
         }
@@ -167,15 +168,19 @@ struct HeadBuilder {
 }
 
 impl HeadBuilder {
-    fn add(&mut self, name: &[u8], value: &[u8]) {
-        self.size += name.len() + value.len() + HEADER_OVERHEAD;
+    fn add(&mut self, header: Header<'_>) {
+        self.size += header.name.len() + header.value.len() + HEADER_OVERHEAD;
         if self.size <= MAX_HEADERS && !self.malformed {
-            self.malformed = self.try_add(name, value).is_none();
+            self.malformed = self.try_add(header).is_none();
         }
     }
 
     /// None when it may not be there.
-    fn try_add(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+    fn try_add(&mut self, Header { name, value, parsed }: Header<'_>) -> Option<()> {
+        if let Some((name, value)) = parsed {
+            self.headers.append(name.clone(), value.clone());
+            return Some(());
+        }
         if name.first() != Some(&b':') {
             let name = HeaderName::from_lowercase(name).ok()?;
             self.headers.append(name, HeaderValue::from_bytes(value).ok()?);

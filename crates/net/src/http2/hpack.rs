@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use http::{HeaderName, HeaderValue};
 
 use super::huffman;
 
@@ -21,18 +23,92 @@ const KEPT: usize = 512;
 #[error("its headers are not valid HPACK: {0}")]
 pub(super) struct HpackError(&'static str);
 
-/// A header's name and value.
-type Entry = Arc<(Box<[u8]>, Box<[u8]>)>;
+/// A header's name and value as HTTP has them: read once for all heads that name an entry of a table.
+type Parsed = (HeaderName, HeaderValue);
+
+/// None for what is no header (`:path`), or may not be one.
+fn parse(name: &[u8], value: &[u8]) -> Option<Parsed> {
+    Some((HeaderName::from_lowercase(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+}
+
+/// A header of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// Known for some that a table holds.
+    pub(super) parsed: Option<&'a Parsed>,
+}
+
+/// An entry of the dynamic table.
+#[derive(Debug)]
+enum Entry {
+    Header(Parsed),
+    /// What is none, as it came.
+    Other(Box<[u8]>, Box<[u8]>),
+}
+
+impl Entry {
+    fn new(name: &[u8], value: &[u8]) -> Self {
+        parse(name, value).map_or_else(|| Self::Other(name.into(), value.into()), Self::Header)
+    }
+
+    fn header(&self) -> Header<'_> {
+        match self {
+            Self::Header(parsed) => {
+                let (name, value) = (parsed.0.as_str().as_bytes(), parsed.1.as_bytes());
+                Header { name, value, parsed: Some(parsed) }
+            }
+            Self::Other(name, value) => Header { name, value, parsed: None },
+        }
+    }
+
+    /// What it counts (section 4.1).
+    fn size(&self) -> usize {
+        let Header { name, value, .. } = self.header();
+        name.len() + value.len() + ENTRY_OVERHEAD
+    }
+}
+
+/// Texts are remembered from this many coded bytes on, and up to so many.
+const MEMO: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// A Huffman-coded text and what it stands for: clients send the same path again and again.
+#[derive(Debug, Default)]
+struct Memo {
+    coded: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Memo {
+    /// Appends what `coded` stands for; false if it is no such text.
+    fn decode(&mut self, coded: &[u8], out: &mut Vec<u8>) -> bool {
+        if !MEMO.contains(&coded.len()) {
+            return huffman::decode(coded, out);
+        }
+        if self.coded != coded {
+            self.coded.clear();
+            self.plain.clear();
+            if !huffman::decode(coded, &mut self.plain) {
+                return false;
+            }
+            self.coded.extend_from_slice(coded);
+        }
+        out.extend_from_slice(&self.plain);
+        true
+    }
+}
 
 /// The reading side's state.
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// The newest first.
-    table: VecDeque<Entry>,
+    table: VecDeque<Arc<Entry>>,
     size: usize,
     max_size: usize,
     /// How often the table has changed.
     pub(super) version: u64,
+    memo: Memo,
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -44,6 +120,7 @@ impl Default for Decoder {
             size: 0,
             max_size: TABLE_SIZE,
             version: 0,
+            memo: Memo::default(),
             name: Vec::new(),
             value: Vec::new(),
         }
@@ -55,13 +132,13 @@ impl Decoder {
     pub(super) fn decode(
         &mut self,
         mut block: &[u8],
-        mut header: impl FnMut(&[u8], &[u8]),
+        mut header: impl FnMut(Header<'_>),
     ) -> Result<(), HpackError> {
         let mut any = false;
         let listed = Cell::new(0);
-        let mut header = |name: &[u8], value: &[u8]| {
-            listed.set(listed.get() + name.len() + value.len() + ENTRY_OVERHEAD);
-            header(name, value);
+        let mut header = |one: Header<'_>| {
+            listed.set(listed.get() + one.name.len() + one.value.len() + ENTRY_OVERHEAD);
+            header(one);
         };
         while let Some(&first) = block.first() {
             match first {
@@ -71,7 +148,7 @@ impl Decoder {
                 }
                 0x40.. => {
                     self.literal(&mut block, 6)?;
-                    header(&self.name, &self.value);
+                    header(Header { name: &self.name, value: &self.value, parsed: None });
                     self.insert();
                 }
                 0x20.. => {
@@ -86,7 +163,7 @@ impl Decoder {
                 }
                 _ => {
                     self.literal(&mut block, 4)?;
-                    header(&self.name, &self.value);
+                    header(Header { name: &self.name, value: &self.value, parsed: None });
                 }
             }
             any = true;
@@ -101,17 +178,19 @@ impl Decoder {
         Ok(())
     }
 
-    fn indexed(&self, index: usize, header: &mut impl FnMut(&[u8], &[u8])) -> Result<(), HpackError> {
-        if let Some((name, value)) = index.checked_sub(1).and_then(|at| STATIC.get(at)) {
-            header(name.as_bytes(), value.as_bytes());
+    fn indexed(&self, index: usize, header: &mut impl FnMut(Header<'_>)) -> Result<(), HpackError> {
+        static PARSED: LazyLock<[Option<Parsed>; STATIC.len()]> =
+            LazyLock::new(|| STATIC.map(|(name, value)| parse(name.as_bytes(), value.as_bytes())));
+        if let Some(at) = index.checked_sub(1).filter(|at| *at < STATIC.len()) {
+            let (name, value) = STATIC[at];
+            header(Header { name: name.as_bytes(), value: value.as_bytes(), parsed: PARSED[at].as_ref() });
             return Ok(());
         }
-        let entry = self.dynamic(index)?;
-        header(&entry.0, &entry.1);
+        header(self.dynamic(index)?.header());
         Ok(())
     }
 
-    fn dynamic(&self, index: usize) -> Result<&Entry, HpackError> {
+    fn dynamic(&self, index: usize) -> Result<&Arc<Entry>, HpackError> {
         let at = index.checked_sub(STATIC.len() + 1);
         at.and_then(|at| self.table.get(at)).ok_or(HpackError("an index beyond the table"))
     }
@@ -121,16 +200,16 @@ impl Decoder {
         self.name.clear();
         self.value.clear();
         match integer(block, prefix)? {
-            0 => text(block, &mut self.name)?,
+            0 => text(block, &mut self.memo, &mut self.name)?,
             index => match STATIC.get(index - 1) {
                 Some((name, _)) => self.name.extend_from_slice(name.as_bytes()),
                 None => {
                     let entry = Arc::clone(self.dynamic(index)?);
-                    self.name.extend_from_slice(&entry.0);
+                    self.name.extend_from_slice(entry.header().name);
                 }
             },
         }
-        text(block, &mut self.value)
+        text(block, &mut self.memo, &mut self.value)
     }
 
     fn insert(&mut self) {
@@ -140,14 +219,14 @@ impl Decoder {
         self.shrink_to(self.max_size.saturating_sub(size));
         if size <= self.max_size {
             self.size += size;
-            self.table.push_front(Arc::new((self.name[..].into(), self.value[..].into())));
+            self.table.push_front(Arc::new(Entry::new(&self.name, &self.value)));
         }
     }
 
     fn shrink_to(&mut self, size: usize) {
         while self.size > size {
             let Some(entry) = self.table.pop_back() else { return };
-            self.size -= entry.0.len() + entry.1.len() + ENTRY_OVERHEAD;
+            self.size -= entry.size();
         }
     }
 }
@@ -177,14 +256,14 @@ fn integer(block: &mut &[u8], prefix: u32) -> Result<usize, HpackError> {
     Ok(value)
 }
 
-fn text(block: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+fn text(block: &mut &[u8], memo: &mut Memo, out: &mut Vec<u8>) -> Result<(), HpackError> {
     let is_coded = block.first().is_some_and(|first| first & 0x80 != 0);
     let length = integer(block, 7)?;
     let (text, rest) = block.split_at_checked(length).ok_or(HpackError("they end within a text"))?;
     *block = rest;
     if !is_coded {
         out.extend_from_slice(text);
-    } else if !huffman::decode(text, out) {
+    } else if !memo.decode(text, out) {
         return Err(HpackError("a text that is not Huffman-coded"));
     }
     Ok(())

@@ -133,18 +133,18 @@ fn a_few_bytes_do_not_stand_for_any_number_of_headers() {
     let length = 0x7f + 33 + (30 << 7);
     entry.extend(vec![b'x'; length]);
     let mut seen = 0;
-    decoder.decode(&entry, |_, value| seen += value.len()).unwrap();
+    decoder.decode(&entry, |header| seen += header.value.len()).unwrap();
     assert_eq!(seen, length);
-    decoder.decode(&[0x80 | 62; 20], |_, _| {}).unwrap();
-    decoder.decode(&[0x80 | 62; 40], |_, _| {}).unwrap_err();
+    decoder.decode(&[0x80 | 62; 20], |_| {}).unwrap();
+    decoder.decode(&[0x80 | 62; 40], |_| {}).unwrap_err();
     // The same as a literal's name.
     let mut decoder = Decoder::default();
     let mut entry = vec![0x40, 0x7f, 0x80 | 33, 30];
     entry.extend(vec![b'x'; length]);
     entry.push(0);
-    decoder.decode(&entry, |_, _| {}).unwrap();
+    decoder.decode(&entry, |_| {}).unwrap();
     let mut calls = 0;
-    decoder.decode(&[0x0f, 62 - 15, 0].repeat(10_000), |_, _| calls += 1).unwrap_err();
+    decoder.decode(&[0x0f, 62 - 15, 0].repeat(10_000), |_| calls += 1).unwrap_err();
     assert!(calls < 40);
 }
 

@@ -1,6 +1,6 @@
 //! Header compression (RFC 7541).
 
-use super::super::hpack::{Decoder, put_header, put_status};
+use super::super::hpack::{Decoder, Header, put_header, put_status};
 use super::super::huffman;
 use proptest::prelude::*;
 
@@ -8,7 +8,12 @@ type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Option<Headers> {
     let mut headers = Vec::new();
-    let read = decoder.decode(block, |name, value| headers.push((name.to_vec(), value.to_vec())));
+    let read = decoder.decode(block, |Header { name, value, parsed }| {
+        if let Some((known, its)) = parsed {
+            assert_eq!((known.as_str().as_bytes(), its.as_bytes()), (name, value));
+        }
+        headers.push((name.to_vec(), value.to_vec()));
+    });
     read.is_ok().then_some(headers)
 }
 
@@ -200,4 +205,24 @@ fn answers_are_plain_hpack() {
     put_header(&mut block, b"name", &[b'v'; 400]);
     let headers = decode(&mut Decoder::default(), &block).unwrap();
     assert_eq!(text(&headers), format!(":status: 200; :status: 415; name: {}", "v".repeat(400)));
+}
+
+/// A text that is remembered is that text only.
+#[test]
+fn a_text_that_comes_again_is_read_again() {
+    let mut decoder = Decoder::default();
+    let paths =
+        [b"/opentelemetry.proto/Export", b"/opentelemetry.proto/Exporu", b"/opentelemetry.proto/Export"];
+    let mut broken = Vec::new();
+    put(&mut broken, Way::Coded, b"a", paths[0]);
+    // All ones: the end of a text, which may not be coded.
+    broken.splice(broken.len() - 8.., [0xff; 8]);
+    for path in paths {
+        for _ in 0..2 {
+            let mut block = Vec::new();
+            put(&mut block, Way::Coded, b"a", path);
+            assert_eq!(decode(&mut decoder, &block).unwrap(), [(b"a".to_vec(), path.to_vec())]);
+        }
+        assert!(decode(&mut decoder, &broken).is_none());
+    }
 }
