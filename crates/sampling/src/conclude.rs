@@ -231,6 +231,7 @@ impl Sampler {
             resource_header: contexts.resource_header(run.resource),
             scope_header: contexts.scope_header(run.scope),
             spans: segments.spans(run.record),
+            count: segments.count(run.record),
             mark,
         };
         self.emitter.write(&self.runs, piece, out);

@@ -11,8 +11,9 @@ pub(crate) struct Piece<'a> {
     pub(crate) scope: u32,
     pub(crate) resource_header: &'a [u8],
     pub(crate) scope_header: &'a [u8],
-    /// Encoded as in `ScopeSpans.spans`.
+    /// Encoded as in `ScopeSpans.spans`, and how many they are.
     pub(crate) spans: &'a [u8],
+    pub(crate) count: usize,
     /// Attributes to add to the scope (see `marks`): of all runs or of none.
     pub(crate) mark: &'a [u8],
 }
@@ -146,8 +147,8 @@ impl Emitter {
             put_varint(&mut self.request, scope_len((number, scope)));
             self.request.extend_from_slice(header(number, scope));
             for run in scope {
-                let spans = piece(run).spans;
-                self.spans += crate::segments::spans(spans).count();
+                let Piece { spans, count, .. } = piece(run);
+                self.spans += count;
                 self.request.extend_from_slice(spans);
             }
         }

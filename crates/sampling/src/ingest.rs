@@ -31,6 +31,9 @@ impl Scratch {
 /// How many bytes one request's late spans leave to the next.
 const MOST_LATE_KEPT: usize = 1 << 20;
 
+/// So many traces' entries in the index are asked for before the first is looked at.
+const LOOKED_UP: usize = 16;
+
 /// Late spans of kept traces.
 #[derive(Debug, Default)]
 struct LateOutput {
@@ -38,12 +41,13 @@ struct LateOutput {
     runs: Vec<LateRun>,
 }
 
-/// A run of them: the place of its scope among those of the request, and the range of its spans.
+/// A run of them: the place of its scope among those of the request, the range of its spans, and how many they are.
 #[derive(Clone, Debug)]
 struct LateRun {
     group: usize,
     policy: u32,
     spans: Range<usize>,
+    count: usize,
 }
 
 /// The scope whose spans are being taken in.
@@ -123,21 +127,25 @@ impl Sampler {
     }
 
     fn take_in_group(&mut self, open: &mut Open<'_>, shard: Option<Shard>, out: &mut Vec<Action>) {
-        for run in open.reading.runs(open.group) {
-            if shard.is_some_and(|shard| !shard.owns(run.hash)) {
-                continue;
+        for runs in open.reading.runs(open.group).chunks(LOOKED_UP) {
+            runs.iter().for_each(|run| self.index.prefetch(run.hash));
+            for run in runs.iter().filter(|run| shard.is_none_or(|shard| shard.owns(run.hash))) {
+                self.take_in_run(run, open, out);
             }
-            self.stats.spans_accepted += u64::from(run.spans);
-            let place = self.find(run.hash, &run.id);
-            match place.and_then(|place| self.recall(place)) {
-                Some((verdict, remembered)) => self.follow(run, verdict, remembered, open, out),
-                None => {
-                    let at = match place {
-                        Some(Place::Held(at)) => Some(at),
-                        _ => None,
-                    };
-                    self.hold(run, at, open, out);
-                }
+        }
+    }
+
+    fn take_in_run(&mut self, run: &Run, open: &mut Open<'_>, out: &mut Vec<Action>) {
+        self.stats.spans_accepted += u64::from(run.spans);
+        let place = self.find(run.hash, &run.id);
+        match place.and_then(|place| self.recall(place)) {
+            Some((verdict, remembered)) => self.follow(run, verdict, remembered, open, out),
+            None => {
+                let at = match place {
+                    Some(Place::Held(at)) => Some(at),
+                    _ => None,
+                };
+                self.hold(run, at, open, out);
             }
         }
     }
@@ -158,7 +166,13 @@ impl Sampler {
             let LateOutput { spans, runs } = &mut self.scratch.late;
             let start = spans.len();
             open.reading.fields(run).for_each(|span| spans.extend_from_slice(span));
-            runs.push(LateRun { group: open.at, policy: remembered.policy, spans: start..spans.len() });
+            let spans = start..spans.len();
+            runs.push(LateRun {
+                group: open.at,
+                policy: remembered.policy,
+                spans,
+                count: run.spans as usize,
+            });
         } else {
             self.stats.spans_dropped += count;
             self.stats.spans_late_dropped += count;
@@ -212,6 +226,7 @@ impl Sampler {
                 resource_header: group.map_or(&[][..], |group| reading.resource_header(group)),
                 scope_header: group.map_or(&[][..], |group| reading.scope_header(group)),
                 spans: spans.get(run.spans.clone()).unwrap_or_default(),
+                count: run.count,
                 mark: marks.map_or(&[][..], |marks| marks.late(run.policy)),
             }
         };

@@ -20,8 +20,9 @@ struct Entry {
     /// [`FREE`] when the number is not in use; `previous` is then the next free number.
     segment: u32,
     offset: u32,
-    /// Bytes of the spans.
+    /// Bytes of the spans, and how many they are.
     len: u32,
+    spans: u32,
     previous: RecordAt,
     scope: u32,
 }
@@ -124,15 +125,18 @@ impl Segments {
     ) -> (RecordAt, u32) {
         let (mut left, mut records) = (len, 0);
         while left > 0 {
-            let (count, len) = if left <= UNCUT { (usize::MAX, left) } else { self.fitting(spans.clone()) };
-            if count == 0 {
+            let (most, len) = if left <= UNCUT { (usize::MAX, left) } else { self.fitting(spans.clone()) };
+            if most == 0 {
                 break;
             }
             previous = self.begin(previous, scope, len);
             let data = &mut self.segments[self.current].data;
-            for span in spans.by_ref().take(count) {
+            let mut count = 0;
+            for span in spans.by_ref().take(most) {
                 append(data, span);
+                count += 1;
             }
+            self.table[previous.0 as usize].spans = count;
             left = left.saturating_sub(len);
             records += 1;
         }
@@ -160,12 +164,16 @@ impl Segments {
         self.make_room(HEADER + len);
         let segment = &mut self.segments[self.current];
         let (offset, len) = (segment.data.len() as u32, len as u32);
-        let entry = Entry { segment: self.current as u32, offset, len, previous, scope };
+        let entry = Entry { segment: self.current as u32, offset, len, spans: 0, previous, scope };
         let at = match self.table.get_mut(self.free_entry.0 as usize) {
             Some(slot) => {
                 let at = self.free_entry;
                 self.free_entry = slot.previous;
                 *slot = entry;
+                // Let go of long ago, or by another thread.
+                if let Some(next) = self.table.get(self.free_entry.0 as usize) {
+                    prefetch(next);
+                }
                 at
             }
             None => {
@@ -209,6 +217,11 @@ impl Segments {
         self.table[at.0 as usize].len as usize
     }
 
+    /// How many spans the record has.
+    pub(crate) fn count(&self, at: RecordAt) -> usize {
+        self.table[at.0 as usize].spans as usize
+    }
+
     /// The record's spans, each with its key and length as in `ScopeSpans`.
     pub(crate) fn spans(&self, at: RecordAt) -> &[u8] {
         let entry = &self.table[at.0 as usize];
@@ -218,7 +231,7 @@ impl Segments {
 
     /// Lets go of a record, and of its segment with the last one; what it was.
     pub(crate) fn release(&mut self, at: RecordAt) -> Released {
-        let free = Entry { segment: FREE, offset: 0, len: 0, previous: self.free_entry, scope: 0 };
+        let free = Entry { segment: FREE, offset: 0, len: 0, spans: 0, previous: self.free_entry, scope: 0 };
         let entry = std::mem::replace(&mut self.table[at.0 as usize], free);
         self.release_bytes(&entry, at);
         Released { previous: entry.previous, scope: entry.scope, len: entry.len as usize }

@@ -42,6 +42,7 @@ fn check(segments: &Segments, records: &[Kept]) -> Result<(), TestCaseError> {
     for record in records {
         let found: Vec<_> = spans(segments.spans(record.at)).map(<[u8]>::to_vec).collect();
         prop_assert!(found == record.spans, "a record has other spans");
+        prop_assert_eq!(segments.count(record.at), found.len());
         prop_assert_eq!(segments.scope(record.at), record.scope);
         prop_assert_eq!(segments.previous(record.at), record.previous);
         prop_assert_eq!(segments.len(record.at), segments.spans(record.at).len());
@@ -83,7 +84,13 @@ proptest! {
                     records.extend(parts.into_iter().rev());
                 }
                 Step::Release(which) if !records.is_empty() => {
-                    segments.release(records.swap_remove(which.index(records.len())).at);
+                    let gone = records.swap_remove(which.index(records.len()));
+                    let len = segments.len(gone.at);
+                    let released = segments.release(gone.at);
+                    prop_assert_eq!(
+                        (released.previous, released.scope, released.len),
+                        (gone.previous, gone.scope, len)
+                    );
                 }
                 Step::Release(_) => {}
                 Step::Compact => {
