@@ -197,7 +197,7 @@ impl Segments {
         }
     }
 
-    /// The same as [`Self::previous`] for a record that may be gone: then any.
+    /// The same as [`Self::previous`], and any record for one that is gone.
     pub(crate) fn previous_if_any(&self, at: RecordAt) -> RecordAt {
         self.table.get(at.0 as usize).map_or(RecordAt::NONE, |entry| entry.previous)
     }

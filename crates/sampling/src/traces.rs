@@ -324,7 +324,7 @@ impl Traces {
     /// The root span has come: its name, and the resource whose service is reported from now on.
     pub(crate) fn set_root(&mut self, at: u32, name: &str, resource: Option<u32>) {
         let number = self.names.hold(name);
-        let Some(trace) = self.get_mut(at) else { return };
+        let Some(trace) = self.get_mut(at) else { return self.names.release(number) };
         trace.has_root = true;
         trace.resource = resource.unwrap_or(trace.resource);
         let before = std::mem::replace(&mut trace.root_name, number);

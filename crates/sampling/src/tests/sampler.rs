@@ -1,9 +1,10 @@
 //! The sampler over time: when it decides, what it sends on, what it forgets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::*;
-use crate::{Reason, SamplerConfig, Shard, Trigger, Verdict};
+use crate::{Action, Reader, Reason, Sampler, SamplerConfig, Shard, Trigger, Verdict, compile};
 
 fn patient() -> SamplerConfig {
     SamplerConfig { early_keep: false, ..SamplerConfig::default() }
@@ -409,4 +410,37 @@ fn verdicts_only_tells_the_same_and_sends_nothing() {
         assert_eq!(driver.sent_spans().count(), if verdicts_only { 0 } else { 2 });
         assert_eq!(driver.sampler.stats().spans_kept, 2);
     }
+}
+
+#[test]
+fn what_is_kept_goes_on_when_it_is_asked_for_or_is_enough_for_a_request() {
+    const NOTHING: [usize; 0] = [];
+    let policies = Arc::new(compile(&critical()).unwrap());
+    let mut reader = Reader::new(&SamplerConfig::default(), Arc::clone(&policies), 42);
+    let mut sampler = Sampler::new(SamplerConfig::default(), policies, 42);
+    let mut take_in = |sampler: &mut Sampler, spans: Vec<_>| {
+        let (request, mut out) = (request(spans), Vec::new());
+        sampler.take_in(reader.read(&request, None), None, SECOND, &mut out);
+        sent(&out)
+    };
+    assert!(!sampler.gathers());
+    // Kept early, and late.
+    assert_eq!(take_in(&mut sampler, vec![urgent(1, 0), urgent(2, 0)]), NOTHING);
+    assert_eq!(take_in(&mut sampler, vec![span(1, 1), span(3, 0)]), NOTHING);
+    assert!(sampler.gathers());
+    let mut out = Vec::new();
+    sampler.hand_on(&mut out);
+    sampler.hand_on(&mut out);
+    assert_eq!(sent(&out), [3]);
+    assert!(!sampler.gathers());
+    let large = |number| with(urgent(4, number), "text", text(&"x".repeat(100 << 10)));
+    assert_eq!(take_in(&mut sampler, vec![large(0), large(1)]), NOTHING);
+    assert_eq!(take_in(&mut sampler, vec![large(2)]), [3]);
+    assert!(!sampler.gathers());
+}
+
+/// How many spans each request has that is sent on.
+fn sent(out: &[Action]) -> Vec<usize> {
+    let spans = |action: &Action| if let Action::Emit(emit) = action { Some(emit.spans) } else { None };
+    out.iter().filter_map(spans).collect()
 }
