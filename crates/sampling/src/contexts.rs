@@ -215,7 +215,8 @@ impl Contexts {
     }
 }
 
-fn take_slot<T: Default>(free: &mut Vec<u32>, slots: &mut Vec<T>) -> u32 {
+/// A slot that is free, or a new one.
+pub(crate) fn take_slot<T: Default>(free: &mut Vec<u32>, slots: &mut Vec<T>) -> u32 {
     free.pop().unwrap_or_else(|| {
         slots.push(T::default());
         (slots.len() - 1) as u32

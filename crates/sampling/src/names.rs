@@ -6,6 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::contexts::take_slot;
+
 /// No name.
 pub(crate) const UNNAMED: u32 = u32::MAX;
 
@@ -53,11 +55,8 @@ impl Names {
         }
         let name = Name { text: text.into(), hash, traces: 1 };
         self.memory += size_of_name(&name);
-        let at = self.free.pop().unwrap_or(names.len() as u32);
-        match names.get_mut(at as usize) {
-            Some(free) => *free = Some(name),
-            None => names.push(Some(name)),
-        }
+        let at = take_slot(&mut self.free, names);
+        names[at as usize] = Some(name);
         let hash_of = |&at: &u32| names.get(at as usize).and_then(Option::as_ref).map_or(0, |name| name.hash);
         self.index.insert_unique(hash, at, hash_of);
         at
