@@ -21,7 +21,7 @@ impl Due {
         Self { records: [RecordAt::NONE; NEAR], next: 0 }
     }
 
-    /// One trace is about to be decided.
+    /// The trace that came first is about to be decided.
     pub(crate) fn advance(&mut self, sampler: &Sampler) {
         let Sampler { timers, traces, index, segments, .. } = sampler;
         for record in &mut self.records {
@@ -34,12 +34,10 @@ impl Due {
         let near = timers.later(NEAR).and_then(|at| traces.get(at));
         if let Some(trace) = near {
             index.prefetch(index.hash(&trace.id));
-            segments.prefetch(trace.last_record);
         }
-        let records = self.records.len();
-        if let Some(record) = self.records.get_mut(self.next % records) {
-            *record = near.map_or(RecordAt::NONE, |trace| trace.last_record);
-        }
-        self.next += 1;
+        let record = near.map_or(RecordAt::NONE, |trace| trace.last_record);
+        segments.prefetch(record);
+        self.records[self.next] = record;
+        self.next = (self.next + 1) % NEAR;
     }
 }

@@ -25,6 +25,11 @@ struct Entry(u64);
 const HASH: u32 = 34;
 const KIND: u32 = 32;
 
+/// What an entry has of a hash.
+fn part(hash: u64) -> u64 {
+    hash << HASH >> HASH
+}
+
 impl Entry {
     const NONE: Self = Self(0);
 
@@ -46,8 +51,9 @@ impl Entry {
         }
     }
 
-    fn has_hash(self, hash: u64) -> bool {
-        self.0 >> HASH == hash << HASH >> HASH
+    /// What it has of the hash.
+    fn hash(self) -> u64 {
+        self.0 >> HASH
     }
 }
 
@@ -88,14 +94,14 @@ impl Index {
     /// The place of the trace whose id has this hash; `is` says whether it is at a place.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is: impl Fn(Place) -> bool) -> Option<Place> {
-        let at = self.position(hash, |entry| entry.has_hash(hash) && is(entry.place()))?;
+        let at = self.position(hash, |entry| entry.hash() == part(hash) && is(entry.place()))?;
         self.entries.get(at).map(|entry| entry.place())
     }
 
     /// A trace whose id has this hash is about to be looked up.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some(entry) = self.entries.get((hash << HASH >> HASH) as usize & self.mask()) {
+        if let Some(entry) = self.entries.get(self.home(hash)) {
             prefetch(entry);
         }
     }
@@ -136,7 +142,7 @@ impl Index {
                 break;
             }
             // What a search would no longer reach behind the hole moves into it.
-            if at.wrapping_sub(self.home(entry)) & mask >= at.wrapping_sub(hole) & mask {
+            if at.wrapping_sub(self.home(entry.hash())) & mask >= at.wrapping_sub(hole) & mask {
                 self.entries[hole] = entry;
                 hole = at;
             }
@@ -152,15 +158,15 @@ impl Index {
         self.entries.len().wrapping_sub(1)
     }
 
-    /// Where an entry lies if there is room.
-    fn home(&self, entry: Entry) -> usize {
-        (entry.0 >> HASH) as usize & self.mask()
+    /// Where the entry of a trace with this hash lies if there is room.
+    fn home(&self, hash: u64) -> usize {
+        part(hash) as usize & self.mask()
     }
 
     /// Where the entry lies that a trace with this hash has and that `is` it.
     #[inline]
     fn position(&self, hash: u64, is: impl Fn(Entry) -> bool) -> Option<usize> {
-        let mut at = (hash << HASH >> HASH) as usize & self.mask();
+        let mut at = self.home(hash);
         loop {
             let entry = *self.entries.get(at)?;
             if entry == Entry::NONE {
@@ -174,7 +180,7 @@ impl Index {
     }
 
     fn put(&mut self, entry: Entry) {
-        let (mut at, mask) = (self.home(entry), self.mask());
+        let (mut at, mask) = (self.home(entry.hash()), self.mask());
         while self.entries[at] != Entry::NONE {
             at = (at + 1) & mask;
         }

@@ -150,6 +150,25 @@ impl Sampler {
         }
     }
 
+    /// Where the trace with this id, and this hash of it, stands; none when nothing is known of it.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
+        self.index.find(hash, |place| match place {
+            Place::Held(at) => self.traces.get(at).is_some_and(|trace| trace.id == *id),
+            Place::Kept(at) => self.kept.id(at) == *id,
+            Place::Dropped(at) => self.dropped.id(at) == *id,
+        })
+    }
+
+    /// What is remembered of a decided trace, which counts as a use.
+    pub(crate) fn recall(&mut self, place: Place) -> Option<(Verdict, Remembered)> {
+        match place {
+            Place::Held(_) => None,
+            Place::Kept(at) => Some((Verdict::Kept, self.kept.touch(at))),
+            Place::Dropped(at) => Some((Verdict::Dropped, self.dropped.touch(at))),
+        }
+    }
+
     /// Spans of a decided trace: sent on or discarded at once.
     fn follow(
         &mut self,

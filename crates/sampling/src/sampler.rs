@@ -12,8 +12,8 @@ use crate::conclude::{Rest, RunKey};
 use crate::condition::ConditionErrors;
 use crate::config::SamplerConfig;
 use crate::contexts::Contexts;
-use crate::decided::{Decided, Remembered};
-use crate::decision::{Action, Trigger, Verdict};
+use crate::decided::Decided;
+use crate::decision::{Action, Trigger};
 use crate::emit::{Emitter, REQUEST_TARGET};
 use crate::explain::Votes;
 use crate::facts::Facts;
@@ -194,7 +194,9 @@ impl Sampler {
             } else if let Some(at) = self.pop_retained() {
                 sent.steps(self.release_retained(at, out));
             } else if let Some((at, trigger)) = self.due() {
-                ahead.advance(self);
+                if trigger == self.latest_trigger() {
+                    ahead.advance(self);
+                }
                 self.decide(at, trigger, out);
             } else {
                 break;
@@ -390,25 +392,6 @@ impl Sampler {
     pub(crate) fn is_too_large(&self, at: u32) -> bool {
         let size = || self.traces.get(at)?.size();
         self.config.maximum_trace_size.is_some_and(|most| size().is_some_and(|size| size.batches() > most))
-    }
-
-    /// Where the trace with this id, and this hash of it, stands; none when nothing is known of it.
-    #[inline]
-    pub(crate) fn find(&self, hash: u64, id: &[u8; 16]) -> Option<Place> {
-        self.index.find(hash, |place| match place {
-            Place::Held(at) => self.traces.get(at).is_some_and(|trace| trace.id == *id),
-            Place::Kept(at) => self.kept.id(at) == *id,
-            Place::Dropped(at) => self.dropped.id(at) == *id,
-        })
-    }
-
-    /// What is remembered of a decided trace, which counts as a use.
-    pub(crate) fn recall(&mut self, place: Place) -> Option<(Verdict, Remembered)> {
-        match place {
-            Place::Held(_) => None,
-            Place::Kept(at) => Some((Verdict::Kept, self.kept.touch(at))),
-            Place::Dropped(at) => Some((Verdict::Dropped, self.dropped.touch(at))),
-        }
     }
 
     /// When a trace is decided at the latest as things stand, and by what.

@@ -13,8 +13,6 @@ use crate::server::ReplyBody;
 
 /// The largest head that is kept to compare the next one with.
 const MAX_KEPT: usize = 1 << 10;
-/// What a header counts beside its text (section 6.5.2).
-const HEADER_OVERHEAD: usize = 32;
 
 /// The head of a request that goes on in the next frame.
 #[derive(Debug)]
@@ -169,7 +167,7 @@ struct HeadBuilder {
 
 impl HeadBuilder {
     fn add(&mut self, header: Header<'_>) {
-        self.size += header.name.len() + header.value.len() + HEADER_OVERHEAD;
+        self.size += header.size();
         if self.size <= MAX_HEADERS && !self.malformed {
             self.malformed = self.try_add(header).is_none();
         }

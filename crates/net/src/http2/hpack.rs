@@ -40,6 +40,13 @@ pub(super) struct Header<'a> {
     pub(super) parsed: Option<&'a Parsed>,
 }
 
+impl Header<'_> {
+    /// What it counts, in the table and in a head (RFC 9113, section 6.5.2).
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.value.len() + ENTRY_OVERHEAD
+    }
+}
+
 /// An entry of the dynamic table.
 #[derive(Debug)]
 enum Entry {
@@ -61,12 +68,6 @@ impl Entry {
             }
             Self::Other(name, value) => Header { name, value, parsed: None },
         }
-    }
-
-    /// What it counts (section 4.1).
-    fn size(&self) -> usize {
-        let Header { name, value, .. } = self.header();
-        name.len() + value.len() + ENTRY_OVERHEAD
     }
 }
 
@@ -137,7 +138,7 @@ impl Decoder {
         let mut any = false;
         let listed = Cell::new(0);
         let mut header = |one: Header<'_>| {
-            listed.set(listed.get() + one.name.len() + one.value.len() + ENTRY_OVERHEAD);
+            listed.set(listed.get() + one.size());
             header(one);
         };
         while let Some(&first) = block.first() {
@@ -148,7 +149,7 @@ impl Decoder {
                 }
                 0x40.. => {
                     self.literal(&mut block, 6)?;
-                    header(Header { name: &self.name, value: &self.value, parsed: None });
+                    header(self.read());
                     self.insert();
                 }
                 0x20.. => {
@@ -163,7 +164,7 @@ impl Decoder {
                 }
                 _ => {
                     self.literal(&mut block, 4)?;
-                    header(Header { name: &self.name, value: &self.value, parsed: None });
+                    header(self.read());
                 }
             }
             any = true;
@@ -212,9 +213,14 @@ impl Decoder {
         text(block, &mut self.memo, &mut self.value)
     }
 
+    /// The literal that was read last.
+    fn read(&self) -> Header<'_> {
+        Header { name: &self.name, value: &self.value, parsed: None }
+    }
+
     fn insert(&mut self) {
         self.version += 1;
-        let size = self.name.len() + self.value.len() + ENTRY_OVERHEAD;
+        let size = self.read().size();
         // One larger than the table empties it (section 4.4).
         self.shrink_to(self.max_size.saturating_sub(size));
         if size <= self.max_size {
@@ -226,7 +232,7 @@ impl Decoder {
     fn shrink_to(&mut self, size: usize) {
         while self.size > size {
             let Some(entry) = self.table.pop_back() else { return };
-            self.size -= entry.size();
+            self.size -= entry.header().size();
         }
     }
 }
