@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 /// How a payload fared: taken, or refused.
 pub type Outcome = Result<(), Refusal>;
@@ -152,14 +152,26 @@ impl fmt::Debug for Ack {
 #[derive(Debug)]
 pub struct AckFuture(oneshot::Receiver<Outcome>);
 
+impl AckFuture {
+    /// The outcome if it is there already; it is handed out once.
+    pub fn now(&mut self) -> Option<Outcome> {
+        match self.0.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(lost())),
+        }
+    }
+}
+
 impl Future for AckFuture {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.0).poll(context).map(|received| {
-            // An `Ack` always answers, if only from its drop; this is for the compiler.
-            received
-                .unwrap_or_else(|_| Err(Refusal::retryable(Reason::Internal, "the acknowledgement was lost")))
-        })
+        Pin::new(&mut self.0).poll(context).map(|received| received.unwrap_or_else(|_| Err(lost())))
     }
+}
+
+/// An `Ack` always answers, if only from its drop; this is for the compiler.
+fn lost() -> Refusal {
+    Refusal::retryable(Reason::Internal, "the acknowledgement was lost")
 }

@@ -7,6 +7,7 @@
 
 mod connection;
 mod frame;
+mod head;
 mod heads;
 mod hpack;
 mod huffman;
@@ -23,25 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Response;
 
 use crate::server::ReplyBody;
 
+pub use head::Head;
 pub(crate) use serve::ServedCalls;
 pub use serve::serve_calls;
-
-/// The head of a request.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub path: String,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// Bytes of all of it, each header counting 32 more (RFC 9113, section 6.5.2).
-    pub size: usize,
-}
 
 /// What a call is answered with.
 #[derive(Debug)]
@@ -56,6 +45,14 @@ impl From<Response<ReplyBody>> for Answer {
     fn from(response: Response<ReplyBody>) -> Self {
         Self::Response(Box::new(response))
     }
+}
+
+/// What a call comes to when its whole body has come.
+pub enum Answered {
+    /// Most are answered at once.
+    Now(Answer),
+    /// When it has been waited for.
+    Later(AnswerFuture),
 }
 
 /// An answer to come.
@@ -81,9 +78,9 @@ pub trait Call: Send {
     /// The answer, if the rest need not be read.
     fn data(&mut self, bytes: &[u8]) -> Result<(), Answer>;
 
-    /// The whole body has come. The answer is awaited even when the client takes the call back, and dropped when the
+    /// The whole body has come. A later answer is awaited even when the client takes the call back, and dropped when the
     /// connection ends.
-    fn answer(self: Box<Self>) -> AnswerFuture;
+    fn answer(self: Box<Self>) -> Answered;
 
     /// The client has sent nothing for [`STALL`]: the answer.
     fn stalled(self: Box<Self>) -> Answer;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frame::{self, Code, setting};
+use super::heads::LastHead;
 use super::hpack::Decoder;
 use super::incoming::{Parser, Phase};
 use super::outgoing::Rest;
-use super::{Call, Calls, Head, PingPolicy, STALL};
+use super::{Call, Calls, PingPolicy, STALL};
 use crate::server::Signs;
 
 /// Streams may carry a large request without waiting for leave to go on.
@@ -77,11 +78,12 @@ pub(super) struct Connection {
     born: Instant,
     /// When the bytes at hand were read.
     pub(super) now: Instant,
+    /// When its turn began, or it last read.
+    pub(super) clock: Instant,
     pub(super) phase: Phase,
     pub(super) parser: Parser,
     pub(super) decoder: Decoder,
-    /// The last head with the bytes it was read from, and the version of the table that gave them their meaning.
-    pub(super) last_head: Option<(Vec<u8>, u64, Arc<Head>)>,
+    pub(super) last_head: Option<LastHead>,
     /// By id.
     pub(super) streams: Vec<Stream>,
     pub(super) last_stream: u32,
@@ -121,6 +123,7 @@ impl Connection {
             ping_policy,
             born: now,
             now,
+            clock: now,
             phase: Phase::Preface(0),
             parser: Parser::default(),
             decoder: Decoder::default(),
@@ -171,7 +174,7 @@ impl Connection {
     pub(super) fn remove(&mut self, at: usize) -> Stream {
         let stream = self.streams.remove(at);
         if self.streams.is_empty() {
-            self.idle_since = Instant::now();
+            self.idle_since = self.clock;
             self.streams.shrink_to(KEPT_STREAMS);
         }
         stream
@@ -194,7 +197,7 @@ impl Connection {
 
     /// Something was read.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.now = now;
+        (self.now, self.clock) = (now, now);
         self.pinged = None;
     }
 

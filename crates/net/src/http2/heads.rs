@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-
-use super::connection::{Complete, Connection, Fatal, MAX_BLOCK, MAX_HEADERS, STREAM_WINDOW, State, Stream};
+use super::connection::{Complete, Connection, Fatal, MAX_BLOCK, STREAM_WINDOW, State, Stream};
 use super::frame::{self, Code, FrameHead, HEAD, flag};
-use super::hpack::Header;
+use super::head::{HeadBuilder, HeadError};
 use super::incoming::{fatal, protocol};
 use super::{Answer, Head};
 use crate::server::ReplyBody;
@@ -20,6 +18,15 @@ pub(super) struct Block {
     pub(super) stream: u32,
     end_stream: bool,
     bytes: Vec<u8>,
+}
+
+/// The last head of a connection.
+pub(super) struct LastHead {
+    /// The bytes it was read from.
+    block: Vec<u8>,
+    /// The version of the table that gave them their meaning.
+    version: u64,
+    head: Arc<Head>,
 }
 
 impl Connection {
@@ -128,83 +135,32 @@ impl Connection {
     /// Reads a head. Clients repeat themselves: the same bytes with the same table are the same head.
     fn read_head(&mut self, block: &[u8]) -> Result<Result<Arc<Head>, HeadError>, Fatal> {
         let version = self.decoder.version;
-        if let Some((bytes, read_at, head)) = &self.last_head
-            && *read_at == version
-            && bytes == block
+        if let Some(last) = &self.last_head
+            && last.version == version
+            && last.block == block
         {
-            return Ok(Ok(Arc::clone(head)));
+            return Ok(Ok(Arc::clone(&last.head)));
         }
-        let mut builder = HeadBuilder::default();
+        let (mut bytes, used) = match self.last_head.take() {
+            // The call may still have it.
+            Some(last) => (last.block, Arc::into_inner(last.head).unwrap_or_default()),
+            None => Default::default(),
+        };
+        let mut builder = HeadBuilder::new(used);
         let decoded = self.decoder.decode(block, |header| builder.add(header));
         if decoded.is_err() {
             return fatal(Code::Compression, "headers that are not HPACK");
         }
         let head = builder.build().map(Arc::new);
-        let kept = version == self.decoder.version && block.len() <= MAX_KEPT;
-        if let (Ok(head), true) = (&head, kept) {
-            self.last_head = Some((block.to_vec(), version, Arc::clone(head)));
+        // One that has changed the table would change it again.
+        if let Ok(head) = &head
+            && version == self.decoder.version
+            && block.len().max(head.size()) <= MAX_KEPT
+        {
+            bytes.clear();
+            bytes.extend_from_slice(block);
+            self.last_head = Some(LastHead { block: bytes, version, head: Arc::clone(head) });
         }
         Ok(head)
-    }
-}
-
-/// What is wrong with a head that is well compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HeadError {
-    Malformed,
-    TooLarge,
-}
-
-/// A head, header by header (section 8.3).
-#[derive(Default)]
-struct HeadBuilder {
-    method: Option<Method>,
-    path: Option<String>,
-    headers: HeaderMap,
-    size: usize,
-    malformed: bool,
-}
-
-impl HeadBuilder {
-    fn add(&mut self, header: Header<'_>) {
-        self.size += header.size();
-        if self.size <= MAX_HEADERS && !self.malformed {
-            self.malformed = self.try_add(header).is_none();
-        }
-    }
-
-    /// None when it may not be there.
-    fn try_add(&mut self, Header { name, value, parsed }: Header<'_>) -> Option<()> {
-        if let Some((name, value)) = parsed {
-            self.headers.append(name.clone(), value.clone());
-            return Some(());
-        }
-        if name.first() != Some(&b':') {
-            let name = HeaderName::from_lowercase(name).ok()?;
-            self.headers.append(name, HeaderValue::from_bytes(value).ok()?);
-            return Some(());
-        }
-        if !self.headers.is_empty() {
-            return None;
-        }
-        match name {
-            b":method" if self.method.is_none() => self.method = Some(Method::from_bytes(value).ok()?),
-            b":path" if self.path.is_none() && !value.is_empty() => {
-                self.path = Some(std::str::from_utf8(value).ok()?.to_owned());
-            }
-            b":scheme" | b":authority" => {}
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn build(self) -> Result<Head, HeadError> {
-        match (self.method, self.path) {
-            _ if self.size > MAX_HEADERS => Err(HeadError::TooLarge),
-            (Some(method), Some(path)) if !self.malformed => {
-                Ok(Head { method, path, headers: self.headers, size: self.size })
-            }
-            _ => Err(HeadError::Malformed),
-        }
     }
 }

@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
-
+use super::head::is_header;
 use super::huffman;
 
 /// Bytes of the dynamic table, the protocol's default; an entry counts 32 more than its text (section 4.1).
@@ -23,21 +22,13 @@ const KEPT: usize = 512;
 #[error("its headers are not valid HPACK: {0}")]
 pub(super) struct HpackError(&'static str);
 
-/// A header's name and value as HTTP has them: read once for all heads that name an entry of a table.
-type Parsed = (HeaderName, HeaderValue);
-
-/// None for what is no header (`:path`), or may not be one.
-fn parse(name: &[u8], value: &[u8]) -> Option<Parsed> {
-    Some((HeaderName::from_lowercase(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-}
-
 /// A header of a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header<'a> {
     pub(super) name: &'a [u8],
     pub(super) value: &'a [u8],
-    /// Known for some that a table holds.
-    pub(super) parsed: Option<&'a Parsed>,
+    /// It is known to be one that HTTP allows: entries of a table are looked at once.
+    pub(super) checked: bool,
 }
 
 impl Header<'_> {
@@ -49,25 +40,15 @@ impl Header<'_> {
 
 /// An entry of the dynamic table.
 #[derive(Debug)]
-enum Entry {
-    Header(Parsed),
-    /// What is none, as it came.
-    Other(Box<[u8]>, Box<[u8]>),
+struct Entry {
+    name: Box<[u8]>,
+    value: Box<[u8]>,
+    checked: bool,
 }
 
 impl Entry {
-    fn new(name: &[u8], value: &[u8]) -> Self {
-        parse(name, value).map_or_else(|| Self::Other(name.into(), value.into()), Self::Header)
-    }
-
     fn header(&self) -> Header<'_> {
-        match self {
-            Self::Header(parsed) => {
-                let (name, value) = (parsed.0.as_str().as_bytes(), parsed.1.as_bytes());
-                Header { name, value, parsed: Some(parsed) }
-            }
-            Self::Other(name, value) => Header { name, value, parsed: None },
-        }
+        Header { name: &self.name, value: &self.value, checked: self.checked }
     }
 }
 
@@ -180,11 +161,8 @@ impl Decoder {
     }
 
     fn indexed(&self, index: usize, header: &mut impl FnMut(Header<'_>)) -> Result<(), HpackError> {
-        static PARSED: LazyLock<[Option<Parsed>; STATIC.len()]> =
-            LazyLock::new(|| STATIC.map(|(name, value)| parse(name.as_bytes(), value.as_bytes())));
-        if let Some(at) = index.checked_sub(1).filter(|at| *at < STATIC.len()) {
-            let (name, value) = STATIC[at];
-            header(Header { name: name.as_bytes(), value: value.as_bytes(), parsed: PARSED[at].as_ref() });
+        if let Some((name, value)) = index.checked_sub(1).and_then(|at| STATIC.get(at)) {
+            header(Header { name: name.as_bytes(), value: value.as_bytes(), checked: true });
             return Ok(());
         }
         header(self.dynamic(index)?.header());
@@ -215,7 +193,7 @@ impl Decoder {
 
     /// The literal that was read last.
     fn read(&self) -> Header<'_> {
-        Header { name: &self.name, value: &self.value, parsed: None }
+        Header { name: &self.name, value: &self.value, checked: false }
     }
 
     fn insert(&mut self) {
@@ -225,7 +203,9 @@ impl Decoder {
         self.shrink_to(self.max_size.saturating_sub(size));
         if size <= self.max_size {
             self.size += size;
-            self.table.push_front(Arc::new(Entry::new(&self.name, &self.value)));
+            let (name, value) = (Box::from(&*self.name), Box::from(&*self.value));
+            let checked = is_header(&self.name, &self.value);
+            self.table.push_front(Arc::new(Entry { name, value, checked }));
         }
     }
 

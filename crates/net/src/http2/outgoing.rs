@@ -39,12 +39,13 @@ impl Connection {
         self.forgive_pings();
         match answer {
             Answer::Message(message) => {
-                let mut framed = Vec::with_capacity(PREFIX + message.len());
-                framed.push(0);
-                framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
-                framed.extend_from_slice(&message);
+                // Most say nothing.
+                let framed = match message.len() {
+                    0 => Bytes::from_static(&[0; PREFIX]),
+                    length => [&[0], &(length as u32).to_be_bytes()[..], &message].concat().into(),
+                };
                 self.put_block(id, GRPC_HEAD, false);
-                self.send(id, Rest { data: framed.into(), trailers: Some(GRPC_OK.into()) });
+                self.send(id, Rest { data: framed, trailers: Some(GRPC_OK.into()) });
             }
             Answer::Response(response) => {
                 let (parts, body) = response.into_parts();

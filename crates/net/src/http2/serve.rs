@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::{Answer, Calls, STALL};
+use super::{Answer, Answered, Calls, STALL};
 use crate::server::{Seat, ServerOptions, Stream, Verdict, Watch};
 
 /// Bytes that one read may fetch, and answers that may wait to be written before no more is read.
@@ -23,6 +23,8 @@ const READ: usize = 128 << 10;
 const WRITE: usize = 64 << 10;
 /// What a connection that has nothing to write keeps for the next time.
 const KEPT: usize = 4 << 10;
+/// Bytes that are taken in before the clock is looked at, as long as nothing takes longer than they do.
+const STEP: usize = 16 << 10;
 /// How long a connection may keep its thread before the others there have their turn.
 const TURN: Duration = Duration::from_millis(1);
 
@@ -150,6 +152,7 @@ impl ServedCalls {
     /// Goes on with the connection, unless that is another thread's part.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         let now = Instant::now();
+        self.connection.clock = now;
         if let Some(seat) = &mut self.seat
             && seat.look(now.into_std())
         {
@@ -230,26 +233,36 @@ impl ServedCalls {
     /// Takes in what has come as far as its answers have room and its turn lasts; how many bytes that were.
     fn receive(&mut self, bytes: &[u8], turn: Instant, context: &mut Context<'_>) -> usize {
         let mut rest = bytes;
+        let mut unlooked = 0;
         loop {
-            match self.connection.receive(&mut rest) {
+            let before = rest.len();
+            let received = self.connection.receive(&mut rest);
+            unlooked += before - rest.len();
+            match received {
                 Ok(None) => {}
-                Ok(Some(complete)) => {
-                    let (id, mut answer) = (complete.stream, complete.call.answer());
-                    // Most answers are there at once.
-                    match answer.as_mut().poll(context) {
-                        Poll::Ready(answer) => self.connection.respond(id, answer),
-                        Poll::Pending => {
-                            self.pending.push(Box::pin(async move { (id, answer.await) }));
+                Ok(Some(complete)) => match complete.call.answer() {
+                    Answered::Now(answer) => self.connection.respond(complete.stream, answer),
+                    Answered::Later(mut answer) => {
+                        let id = complete.stream;
+                        match answer.as_mut().poll(context) {
+                            Poll::Ready(answer) => self.connection.respond(id, answer),
+                            Poll::Pending => self.pending.push(Box::pin(async move { (id, answer.await) })),
                         }
+                        unlooked = STEP;
                     }
-                }
+                },
                 Err(fatal) => {
                     tracing::debug!(peer = %self.connection.peer, why = fatal.1, "a connection is ended");
                     self.connection.fail(fatal);
                     return bytes.len();
                 }
             }
-            if rest.is_empty() || self.is_backed_up() || Instant::now() >= turn {
+            let mut is_over = false;
+            if unlooked >= STEP {
+                unlooked = 0;
+                is_over = Instant::now() >= turn;
+            }
+            if rest.is_empty() || is_over || self.is_backed_up() {
                 return bytes.len() - rest.len();
             }
         }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::{FrameHead, HEAD, flag, kind, put_head};
-use super::{Answer, AnswerFuture, Call, Calls, Head, PREFACE, PingPolicy, serve_calls};
+use super::{Answer, Answered, Call, Calls, Head, PREFACE, PingPolicy, serve_calls};
 use crate::server::{ReplyBody, ServerOptions};
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
@@ -52,13 +52,14 @@ fn plain(status: u16, text: impl Into<Bytes>) -> Answer {
 
 impl Calls for Echo {
     fn begin(self: Arc<Self>, head: Arc<Head>, _: SocketAddr) -> Result<Box<dyn Call>, Answer> {
-        if head.path == "/refuse" {
+        if head.path() == b"/refuse" {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(plain(404, "not here"));
         }
-        let seconds = head.path.trim_start_matches('/').parse().unwrap_or(0);
+        let path = String::from_utf8(head.path().to_vec()).unwrap();
+        let seconds = path.trim_start_matches('/').parse().unwrap_or(0);
         self.reading.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(EchoCall { echo: self, path: head.path.clone(), seconds, body: Vec::new() }))
+        Ok(Box::new(EchoCall { echo: self, path, seconds, body: Vec::new() }))
     }
 
     fn not_http2(&self) -> &'static str {
@@ -72,23 +73,31 @@ impl Drop for EchoCall {
     }
 }
 
+impl EchoCall {
+    fn echo(&mut self) -> Answer {
+        self.echo.answered.lock().unwrap().push(self.path.clone());
+        Answer::Message(std::mem::take(&mut self.body).into())
+    }
+}
+
 impl Call for EchoCall {
     fn data(&mut self, bytes: &[u8]) -> Result<(), Answer> {
         self.body.extend_from_slice(bytes);
         if self.body.len() > 8 << 20 { Err(plain(413, "too large")) } else { Ok(()) }
     }
 
-    fn answer(mut self: Box<Self>) -> AnswerFuture {
-        Box::pin(async move {
+    fn answer(mut self: Box<Self>) -> Answered {
+        if self.seconds == 0 && !self.path.starts_with("/work") {
+            return Answered::Now(self.echo());
+        }
+        Answered::Later(Box::pin(async move {
             if self.seconds > 0 {
                 tokio::time::sleep(Duration::from_secs(self.seconds)).await;
-            }
-            if self.path.starts_with("/work") {
+            } else {
                 tokio::time::advance(Duration::from_millis(2)).await;
             }
-            self.echo.answered.lock().unwrap().push(self.path.clone());
-            Answer::Message(std::mem::take(&mut self.body).into())
-        })
+            self.echo()
+        }))
     }
 
     fn stalled(self: Box<Self>) -> Answer {

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use forebay_net::Compression;
-use forebay_net::http2::{Answer, AnswerFuture, Call, Calls, Head};
+use forebay_net::http2::{Answer, Answered, Call, Calls, Head};
 use forebay_net::server::ReplyBody;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 
 use crate::answer::{Failure, Rejected};
 use crate::budget::{ByteBudget, Share};
-use crate::intake::Intake;
+use crate::intake::{Intake, Taken, Taking};
 use crate::receive::{Body, Limit, unpack};
 use crate::receiver::origin;
 
@@ -23,9 +22,9 @@ const PREFIX: usize = 5;
 const NOT_GRPC: &str = "this port speaks gRPC; OTLP/HTTP has a port of its own";
 const ENCODINGS: &str = "identity,gzip,zstd,deflate";
 /// Heads larger than clients' usual ones are counted with their bodies: a few bytes can stand for a long head (HPACK),
-/// and it is held until its body has come. In memory a header takes up to four times its text.
+/// and it is held until its body has come.
 const USUAL_HEAD: usize = 1 << 10;
-const HEAD_WEIGHT: usize = 4;
+const HEAD_WEIGHT: usize = 2;
 /// How much of what a client sent is repeated to it.
 const MAX_QUOTED: usize = 100;
 
@@ -39,18 +38,21 @@ pub(crate) struct GrpcHandler {
 
 impl Calls for GrpcHandler {
     fn begin(self: Arc<Self>, head: Arc<Head>, peer: SocketAddr) -> Result<Box<dyn Call>, Answer> {
-        if !is_grpc(&head.headers) {
+        if !is_grpc(&head) {
             let mut reply = Response::new(ReplyBody::new(NOT_GRPC));
             *reply.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(reply.into());
         }
-        if head.path != EXPORT || head.method != Method::POST {
-            return Err(into_answer(Status::new(Code::Unimplemented, unimplemented(&head.path))));
+        if head.path() != EXPORT.as_bytes() || head.method() != b"POST" {
+            return Err(into_answer(Status::new(
+                Code::Unimplemented,
+                unimplemented(&String::from_utf8_lossy(head.path())),
+            )));
         }
-        match encoding(&head.headers) {
+        match encoding(&head) {
             Ok(encoding) => {
                 let mut share = self.budget.share();
-                if head.size > USUAL_HEAD && !share.try_grow(head.size * HEAD_WEIGHT) {
+                if head.size() > USUAL_HEAD && !share.try_grow(head.size() * HEAD_WEIGHT) {
                     return Err(self.failed(Failure::no_room(), peer));
                 }
                 let body = Body::new(share);
@@ -77,6 +79,18 @@ impl GrpcHandler {
         reply.into()
     }
 
+    fn take(&self, message: Bytes, head: &Head, peer: SocketAddr, share: Share) -> Taken {
+        let headers = self.include_metadata.then(|| head.headers()).into_iter().flatten();
+        self.intake.take(message, origin(peer, headers), share)
+    }
+
+    fn answer(&self, outcome: Taking, peer: SocketAddr) -> Answer {
+        match outcome {
+            Ok(rejected) => success(rejected.as_ref()),
+            Err(failure) => self.failed(failure, peer),
+        }
+    }
+
     fn limit(&self) -> Limit {
         Limit { bytes: self.max_message, option: "max_recv_msg_size_mib" }
     }
@@ -98,14 +112,30 @@ impl Call for GrpcCall {
         added.map_err(|failure| self.handler.failed(failure, self.peer))
     }
 
-    fn answer(self: Box<Self>) -> AnswerFuture {
-        Box::pin(async move {
-            let (handler, peer) = (Arc::clone(&self.handler), self.peer);
-            match self.export().await {
-                Ok(rejected) => success(rejected.as_ref()),
-                Err(failure) => handler.failed(failure, peer),
-            }
-        })
+    fn answer(self: Box<Self>) -> Answered {
+        let Self { handler, head, peer, encoding, body } = *self;
+        let limit = handler.limit();
+        let compression = match unframe(&body.bytes, encoding, limit) {
+            Ok(compression) => compression,
+            Err(failure) => return Answered::Now(handler.failed(failure, peer)),
+        };
+        let mut message = Bytes::from(body.bytes);
+        message.advance(PREFIX);
+        if compression == Compression::Identity {
+            return match handler.take(message, &head, peer, body.share) {
+                Taken::Now(outcome) => Answered::Now(handler.answer(outcome, peer)),
+                Taken::Later(outcome) => {
+                    Answered::Later(Box::pin(async move { handler.answer(outcome.await, peer) }))
+                }
+            };
+        }
+        Answered::Later(Box::pin(async move {
+            let outcome = match unpack(compression, message, limit, body.share).await {
+                Ok((message, share)) => handler.take(message, &head, peer, share).outcome().await,
+                Err(failure) => Err(failure),
+            };
+            handler.answer(outcome, peer)
+        }))
     }
 
     fn stalled(self: Box<Self>) -> Answer {
@@ -117,15 +147,6 @@ impl Call for GrpcCall {
     }
 }
 
-impl GrpcCall {
-    async fn export(self) -> Result<Option<Rejected>, Failure> {
-        let Self { handler, head, peer, encoding, body } = self;
-        let (message, share) = message(body, encoding, handler.limit()).await?;
-        let origin = origin(peer, &head.headers, handler.include_metadata);
-        Arc::clone(&handler.intake).take(message, origin, share).await
-    }
-}
-
 /// The bytes of a message and its prefix, once the prefix is known.
 fn framed_length(first: &[u8], limit: Limit) -> Result<Option<usize>, Failure> {
     let Some(&[_, a, b, c, d]) = first.first_chunk::<PREFIX>() else { return Ok(None) };
@@ -133,10 +154,9 @@ fn framed_length(first: &[u8], limit: Limit) -> Result<Option<usize>, Failure> {
     if len > limit.bytes { Err(limit.exceeded(len)) } else { Ok(Some(PREFIX + len)) }
 }
 
-/// The one message of a request, decompressed.
-async fn message(body: Body, encoding: Compression, limit: Limit) -> Result<(Bytes, Share), Failure> {
-    let Body { bytes: framed, share } = body;
-    let expected = framed_length(&framed, limit)?;
+/// How the one message of a request is compressed.
+fn unframe(framed: &[u8], encoding: Compression, limit: Limit) -> Result<Compression, Failure> {
+    let expected = framed_length(framed, limit)?;
     let malformed = |message: &str| Failure::Malformed(message.to_owned());
     if expected.is_none_or(|expected| framed.len() < expected) {
         return Err(malformed("the request ends before its gRPC message does"));
@@ -144,25 +164,22 @@ async fn message(body: Body, encoding: Compression, limit: Limit) -> Result<(Byt
     if expected.is_some_and(|expected| framed.len() > expected) {
         return Err(malformed("the request holds more than the one gRPC message of a unary call"));
     }
-    let compression = match (framed[0], encoding) {
-        (0, _) => Compression::Identity,
+    match (framed[0], encoding) {
+        (0, _) => Ok(Compression::Identity),
         (1, Compression::Identity) => {
-            return Err(malformed(
-                "the gRPC message is marked compressed, but grpc-encoding names no compression",
-            ));
+            Err(malformed("the gRPC message is marked compressed, but grpc-encoding names no compression"))
         }
-        (1, encoding) => encoding,
-        _ => return Err(malformed("the gRPC message has an unknown flag")),
-    };
-    unpack(compression, Bytes::from(framed).slice(PREFIX..), limit, share).await
+        (1, encoding) => Ok(encoding),
+        _ => Err(malformed("the gRPC message has an unknown flag")),
+    }
 }
 
 /// What the request says its message is compressed with.
-fn encoding(headers: &HeaderMap) -> Result<Compression, Failure> {
-    let Some(name) = headers.get("grpc-encoding") else { return Ok(Compression::Identity) };
-    let known = name.to_str().ok().and_then(|name| name.parse().ok());
+fn encoding(head: &Head) -> Result<Compression, Failure> {
+    let Some(name) = head.header("grpc-encoding") else { return Ok(Compression::Identity) };
+    let known = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
     known.filter(|encoding| *encoding != Compression::Zlib).ok_or_else(|| {
-        let name = String::from_utf8_lossy(name.as_bytes());
+        let name = String::from_utf8_lossy(name);
         let name = quoted(&name);
         Failure::Unsupported(format!("the grpc-encoding {name:?} is not supported: use one of {ENCODINGS}"))
     })
@@ -172,10 +189,10 @@ fn into_answer(status: Status) -> Answer {
     status.into_http::<ReplyBody>().into()
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+fn is_grpc(head: &Head) -> bool {
+    let kind = head.header("content-type").and_then(|kind| kind.split(|byte| *byte == b';').next());
     // Other suffixes (+json) name other encodings of the messages.
-    matches!(kind.split(';').next().map(str::trim), Some("application/grpc" | "application/grpc+proto"))
+    matches!(kind.map(<[u8]>::trim_ascii), Some(b"application/grpc" | b"application/grpc+proto"))
 }
 
 fn unimplemented(path: &str) -> String {

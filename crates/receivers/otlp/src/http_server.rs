@@ -154,8 +154,9 @@ impl HttpHandler {
             Encoding::Protobuf => (body, share),
             Encoding::Json => from_json(body, share).await?,
         };
-        let origin = origin(peer, &head.headers, self.include_metadata);
-        Arc::clone(&self.intake).take(message, origin, share).await
+        let headers = self.include_metadata.then_some(&head.headers).into_iter().flatten();
+        let origin = origin(peer, headers.map(|(name, value)| (name.as_str(), value.as_bytes())));
+        self.intake.take(message, origin, share).outcome().await
     }
 
     fn compression(&self, headers: &HeaderMap) -> Result<Compression, Failure> {

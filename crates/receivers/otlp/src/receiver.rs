@@ -9,7 +9,6 @@ use forebay_component::{BuildError, Consumer, Context, Origin, Receiver, StartEr
 use forebay_net::server::{Server, ServerOptions, Service};
 use forebay_net::{ListenEndpoint, Transport};
 use forebay_telemetry::{MetricKind, QueueDepth};
-use http::HeaderMap;
 
 use crate::budget::ByteBudget;
 use crate::config::Config;
@@ -193,12 +192,11 @@ impl Endpoint {
     }
 }
 
-/// Where a request came from, with its headers if they are asked for.
-pub(crate) fn origin(peer: SocketAddr, headers: &HeaderMap, include_metadata: bool) -> Origin {
-    let kept = if include_metadata { Some(headers) } else { None };
-    let headers = kept
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((Arc::from(name.as_str()), Arc::from(value.to_str().ok()?))));
+/// Where a request came from, with those of its headers that are kept and are plain text.
+pub(crate) fn origin<'a>(peer: SocketAddr, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Origin {
+    let headers = headers.filter_map(|(name, value)| {
+        let value = std::str::from_utf8(value).ok().filter(|value| value.is_ascii())?;
+        Some((Arc::from(name), Arc::from(value)))
+    });
     Origin { peer: Some(peer), client: None, headers: headers.collect() }
 }

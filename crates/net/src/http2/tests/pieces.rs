@@ -16,7 +16,10 @@ fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<u32>) {
                 Ok(None) if piece.is_empty() => break,
                 Ok(None) => {}
                 Ok(Some(complete)) => {
-                    let answer = runtime.block_on(complete.call.answer());
+                    let answer = match complete.call.answer() {
+                        Answered::Now(answer) => answer,
+                        Answered::Later(answer) => runtime.block_on(answer),
+                    };
                     state.respond(complete.stream, answer);
                 }
                 Err(fatal) => {

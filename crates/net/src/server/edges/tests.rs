@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 
 use super::{Edges, PATIENCE, Patience, Seat, less_busy, with_room};
-use crate::http2::{Answer, AnswerFuture, Call, Calls, Head};
+use crate::http2::{Answer, Answered, Call, Calls, Head};
 use crate::server::tests::edges;
 use crate::server::{ReplyBody, Server, ServerOptions, Service, Stream};
 
@@ -149,14 +149,14 @@ impl Call for WhereCall {
         Ok(())
     }
 
-    fn answer(self: Box<Self>) -> AnswerFuture {
+    fn answer(self: Box<Self>) -> Answered {
         // The first waits for the other: what is awaited moves too.
-        Box::pin(async move {
+        Answered::Later(Box::pin(async move {
             self.1.wait().await;
             let thread = std::thread::current().name().unwrap_or_default().to_owned();
             let text = format!("{thread} {}", String::from_utf8_lossy(&self.0));
             http::Response::new(ReplyBody::new(text)).into()
-        })
+        }))
     }
 
     fn stalled(self: Box<Self>) -> Answer {

@@ -108,7 +108,7 @@ async fn a_request_waits_a_moment_for_room() {
     let metric = |name: &str| forebay_testkit::metric(&context.telemetry, name, &[("transport", "grpc")]);
     let take = || {
         let share = ByteBudget::new(1 << 20).share();
-        Arc::clone(&intake).take(super::support::wire(&request(5)), Origin::default(), share)
+        intake.take(super::support::wire(&request(5)), Origin::default(), share).outcome()
     };
     let full = || sink.refuse(Refusal::retryable(Reason::QueueFull, "the queue is full"));
     full();
