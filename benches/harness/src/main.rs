@@ -10,6 +10,7 @@ mod codec;
 mod error;
 mod floor;
 mod load;
+mod memory;
 mod protocol;
 mod report;
 mod round;

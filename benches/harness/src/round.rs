@@ -1,21 +1,20 @@
 //! One agent, loaded once: what it took, what it cost, whether what came out is right.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_generator::Corpus;
-use forebay_memory::{HugePages, HugeVec, append};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::agent::{Agent, AgentSpec, parse_kib, stopped_cleanly};
+use crate::agent::{Agent, AgentSpec, stopped_cleanly};
 use crate::case::{Case, FLOOR, Measure, SinkKind, program};
 use crate::cli::SendArgs;
 use crate::error::BenchError;
 use crate::load::{LoadOptions, LoadReport, load};
+use crate::memory::Memory;
 use crate::sink::Sink;
 use crate::tally::{Counts, Keep, Tally};
 use crate::zipkin_sink::ZipkinSink;
@@ -128,12 +127,12 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let cpus = setup.cpus.as_deref();
     let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
     let wire_bytes = setup.corpus.wire_bytes() as u64 * u64::from(setup.replays);
-    let memory = (file.measure != Measure::Idle).then(|| touch_memory(2 * wire_bytes));
+    // An agent holds what it was sent and more; an idle one takes nothing worth mentioning.
+    let mut memory = Memory::touch(if file.measure == Measure::Idle { 0 } else { 2 * wire_bytes });
     let process = Agent::start(spec).await?;
     if file.measure == Measure::Idle {
         sleep(REST).await;
     }
-    drop(memory);
     let cpu_before = process.cpu_seconds()?;
     let start = Instant::now();
     let (loaded, delivered) = if file.measure == Measure::Idle {
@@ -149,12 +148,19 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
             rate: contender.rate,
             replays: setup.replays,
         };
-        let loaded = load(Arc::clone(&setup.corpus), options).await?;
-        let held = file.measure == Measure::Held;
-        let delivered = if held { Instant::now() } else { sinks.delivered().await };
-        sleep(SETTLE).await;
-        (loaded, delivered)
+        let loading = async {
+            let loaded = load(Arc::clone(&setup.corpus), options).await?;
+            let held = file.measure == Measure::Held;
+            let delivered = if held { Instant::now() } else { sinks.delivered().await };
+            sleep(SETTLE).await;
+            Ok::<_, BenchError>((loaded, delivered))
+        };
+        tokio::select! {
+            done = loading => done?,
+            never = memory.keep_ahead_of(&process) => match never {},
+        }
     };
+    drop(memory);
     let cpu_seconds = process.cpu_seconds()? - cpu_before;
     let (peak, resident) = (process.peak_bytes()?, process.resident_bytes()?);
     let stopped = process.stop().await?;
@@ -179,27 +185,6 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
         load: loaded,
         counts: worst,
     })
-}
-
-/// Makes the kernel have memory at hand, half of what there is at most: in small pages, and, until what is returned is
-/// gone, in huge ones, which lie elsewhere.
-///
-/// A virtual machine gets its memory from its host when it is first written to, which costs whoever does so up to twenty times
-/// what clearing it does, and may give it back seconds after it was freed: that would be measured with the agent.
-fn touch_memory(bytes: u64) -> HugeVec<u8> {
-    let available = fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| parse_kib(&text, "MemAvailable:"))
-        .unwrap_or_default();
-    let bytes = usize::try_from(bytes.min(available * 1024 / 2)).unwrap_or_default();
-    // Not zeros, for which nothing would be written.
-    std::hint::black_box(&vec![1_u8; bytes]);
-    let mut huge = HugeVec::with_capacity_in(bytes / 2, HugePages);
-    let piece = [1; 64 << 10];
-    while huge.len() + piece.len() <= huge.capacity() {
-        append(&mut huge, &piece);
-    }
-    huge
 }
 
 fn mib(bytes: u64) -> f64 {
