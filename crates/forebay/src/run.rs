@@ -32,6 +32,10 @@ pub fn run(args: &ConfigArgs) -> Result<(), String> {
             name = stop.asked() => return Err(format!("{name} while starting")),
         };
         tracing::info!("ready: everything is running");
+        #[cfg(target_os = "linux")]
+        if let Err(error) = forebay_memory::forget_start() {
+            tracing::debug!("what only the start needed stays in memory: {error}");
+        }
         let name = stop.asked().await;
         tracing::info!(
             "{name}: stopping; undecided traces are decided and queues drain for up to {timeout:?}"

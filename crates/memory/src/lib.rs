@@ -3,12 +3,14 @@
 //! Tables of millions of entries and the segments of a trace store are looked at here and there. With pages of 4 KiB each such
 //! look misses the processor's table of pages as well as its cache, and the first touch of every page costs more than
 //! filling it; huge pages take both away, and growing moves pages instead of bytes (docs/adr/0008). This is the one crate of the
-//! workspace with unsafe code; it is in `pages.rs`, `append.rs` and `prefetch.rs`.
+//! workspace with unsafe code; it is in `pages.rs`, `append.rs`, `prefetch.rs` and `program.rs`.
 
 mod append;
 #[cfg(target_os = "linux")]
 mod pages;
 mod prefetch;
+#[cfg(target_os = "linux")]
+mod program;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,8 @@ pub use append::append;
 #[cfg(target_os = "linux")]
 pub use pages::HugePages;
 pub use prefetch::prefetch;
+#[cfg(target_os = "linux")]
+pub use program::forget_start;
 
 /// Without huge pages of its own: the program's allocator.
 #[cfg(not(target_os = "linux"))]

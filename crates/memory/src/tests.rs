@@ -107,3 +107,51 @@ fn what_is_fetched_ahead_stays_as_it_is() {
     prefetch(&());
     assert!(items.iter().zip(0..).all(|(item, number)| *item == [number; 40]));
 }
+
+#[cfg(target_os = "linux")]
+mod program {
+    use std::path::Path;
+
+    use crate::forget_start;
+    use crate::program::as_in_file;
+
+    /// As the system writes it, shortened; the program's name has a space.
+    const SMAPS: &str = "\
+561904a82000-561904eae000 r--p 00000000 fe:00 9978085                    /opt/for e/bay
+Size:               4272 kB
+Anonymous:             0 kB
+VmFlags: rd mr mw me sd
+561904eae000-56190591f000 r-xp 0042b000 fe:00 9978085                    /opt/for e/bay
+Anonymous:             0 kB
+56190591f000-5619059b7000 r--p 00e9b000 fe:00 9978085                    /opt/for e/bay
+Anonymous:           608 kB
+5619059b7000-5619059bb000 rw-p 00f32000 fe:00 9978085                    /opt/for e/bay
+Anonymous:             0 kB
+5619059bb000-5619059bc000 r--s 00f32000 fe:00 9978085                    /opt/for e/bay
+Anonymous:             0 kB
+7f54d3733000-7f54d3734000 r--p 00000000 fe:00 325835                     /usr/lib/ld-linux-x86-64.so.2
+Anonymous:             0 kB
+7f54d3800000-7f54d3801000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+7ffc7d9fe000-7ffc7da1f000 rw-p 00000000 00:00 0                          [stack]
+Anonymous:            16 kB
+";
+
+    #[test]
+    fn only_what_is_as_in_the_programs_file_is_given_up() {
+        let ranges = as_in_file(SMAPS, Path::new("/opt/for e/bay"));
+        assert_eq!(ranges, [0x5619_04a8_2000..0x5619_04ea_e000, 0x5619_04ea_e000..0x5619_0591_f000]);
+        assert_eq!(as_in_file(SMAPS, Path::new("/opt/for")), []);
+        assert_eq!(as_in_file("garbage\n\n-- -\nAnonymous: 0 kB", Path::new("/opt/for")), []);
+    }
+
+    /// Constants and code are what they were.
+    #[test]
+    fn a_program_goes_on_without_its_start() {
+        assert!(
+            forget_start().is_ok_and(|bytes| bytes > 64 << 10),
+            "this test is in a mapping of its own file"
+        );
+        assert_eq!(as_in_file(SMAPS, Path::new("/usr/lib/ld-linux-x86-64.so.2")).len(), 1);
+    }
+}
