@@ -13,15 +13,17 @@ use tokio::time::sleep;
 use crate::agent::{Agent, parse_kib};
 
 /// Memory is let go of in pieces of this size, so that this much more is free than the agent has taken.
-const PIECE: usize = 64 << 20;
-const AHEAD: u64 = 512 << 20;
+pub const PIECE: usize = 64 << 20;
+pub const AHEAD: u64 = 1 << 30;
+/// So much is written to at least: what one processor frees it keeps for itself, hundreds of MiB of it.
+pub const LEAST: u64 = 2 * AHEAD;
 /// How often that is seen to: an agent grows by some tens of MiB meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Memory that has been written to, and is let go of while the agent grows.
 pub struct Memory {
-    pieces: Vec<HugeVec<u8>>,
-    let_go: u64,
+    pub(crate) pieces: Vec<HugeVec<u8>>,
+    pub(crate) let_go: u64,
 }
 
 impl Memory {

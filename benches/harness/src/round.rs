@@ -14,7 +14,7 @@ use crate::case::{Case, FLOOR, Measure, SinkKind, program};
 use crate::cli::SendArgs;
 use crate::error::BenchError;
 use crate::load::{LoadOptions, LoadReport, load};
-use crate::memory::Memory;
+use crate::memory::{LEAST, Memory};
 use crate::sink::Sink;
 use crate::tally::{Counts, Keep, Tally};
 use crate::zipkin_sink::ZipkinSink;
@@ -128,7 +128,8 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
     let wire_bytes = setup.corpus.wire_bytes() as u64 * u64::from(setup.replays);
     // An agent holds what it was sent and more; an idle one takes nothing worth mentioning.
-    let mut memory = Memory::touch(if file.measure == Measure::Idle { 0 } else { 2 * wire_bytes });
+    let touched = if file.measure == Measure::Idle { 0 } else { LEAST.max(2 * wire_bytes) };
+    let mut memory = Memory::touch(touched);
     let process = Agent::start(spec).await?;
     if file.measure == Measure::Idle {
         sleep(REST).await;

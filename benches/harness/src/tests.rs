@@ -16,6 +16,7 @@ use crate::agent::{Agent, AgentSpec, cpu_seconds_of, parse_kib, stopped_cleanly}
 use crate::case::{self, Case, MaximumOf, Measure};
 use crate::cli::ReportArgs;
 use crate::load::{LoadOptions, LoadReport, load};
+use crate::memory::{AHEAD, Memory, PIECE};
 use crate::protocol::{Compression, Outgoing, Protocol};
 use crate::report::{CaseReport, Growth, Machine, Report, Spread};
 use crate::round::Round;
@@ -427,4 +428,19 @@ fn a_report_goes_between_its_marks() {
     let text = std::fs::read_to_string(&page).unwrap();
     assert!(text.starts_with("before\n") && text.ends_with("\nafter\n") && !text.contains("old"), "{text}");
     assert!(text.contains("| a | 9 (9 .. 9) | 500 (500 .. 500) |"), "{text}");
+}
+
+/// Whole pieces, as far ahead of the agent as is said, and once each.
+#[test]
+fn memory_is_let_go_of_ahead_of_the_agent() {
+    let mut memory = Memory::touch(3 * PIECE as u64 + 1);
+    assert_eq!(memory.pieces.len(), 3);
+    // What has been let go of before.
+    memory.let_go = AHEAD;
+    for (resident, left) in
+        [(0, 3), (1, 2), (PIECE as u64, 2), (PIECE as u64 + 1, 1), (0, 1), (u64::MAX / 2, 0)]
+    {
+        memory.let_go_for(resident);
+        assert_eq!(memory.pieces.len(), left, "{resident} bytes resident");
+    }
 }
