@@ -28,6 +28,8 @@ pub struct AgentSpec<'a> {
     pub config: &'a Path,
     /// Where its exporters send: variables of its environment and the ports they name.
     pub sinks: &'a [(&'a str, SocketAddr)],
+    /// How long traces wait for their decision, for configs that ask.
+    pub wait: Option<&'a str>,
     /// The processors it may run on, as `taskset -c` takes them.
     pub cpus: Option<&'a str>,
     /// What it prints goes there.
@@ -47,7 +49,7 @@ impl Agent {
     /// Starts the agent and waits until its receiver takes connections.
     ///
     /// Its config finds its ports in the environment: `BENCH_OTLP_PORT` to listen on, those of `sinks` to send to,
-    /// `BENCH_ADMIN_PORT` for its own telemetry; a script finds the program in `BENCH_AGENT`.
+    /// `BENCH_ADMIN_PORT` for its own telemetry; and how long traces wait in `BENCH_WAIT`. A script finds the program in `BENCH_AGENT`.
     pub async fn start(spec: AgentSpec<'_>) -> Result<Self, BenchError> {
         let cannot = |error: std::io::Error| BenchError::agent(spec.name, error);
         if let Some(folder) = spec.log.parent() {
@@ -73,6 +75,7 @@ impl Agent {
             .env("BENCH_AGENT", spec.binary)
             .env("BENCH_OTLP_PORT", otlp_port.to_string())
             .env("BENCH_ADMIN_PORT", admin_port.to_string())
+            .envs(spec.wait.map(|wait| ("BENCH_WAIT", wait)))
             .envs(spec.sinks.iter().map(|(name, sink)| (name, sink.port().to_string())))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(cannot)?)

@@ -45,14 +45,18 @@ pub struct CaseFile {
     /// What is measured.
     #[serde(default)]
     pub measure: Measure,
+    /// Spans per second to send; unless given, as fast as they are taken.
+    pub rate: Option<f64>,
     /// The share of the maximum rate at which to send; the maximum is measured first.
     pub share_of_maximum: Option<f64>,
     /// Whose maximum that is.
     #[serde(default)]
     pub maximum_of: MaximumOf,
-    /// Measure at each of these numbers of spans, as a case of its own.
+    /// Measure at each of these, as a case of its own.
     #[serde(default)]
-    pub steps: Vec<usize>,
+    pub steps: Vec<Step>,
+    /// How long traces wait for their decision, for configs that ask for `BENCH_WAIT`.
+    pub wait: Option<String>,
     /// The most spans that peers are measured with: more may take all the memory there is.
     pub peers_up_to: Option<usize>,
     /// Spans of each trace, when all shall have the same.
@@ -60,6 +64,16 @@ pub struct CaseFile {
     /// Mean size of a span in bytes.
     #[serde(default = "usual_span")]
     pub span_bytes: usize,
+}
+
+/// What is different in a step of a case.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Spans sent.
+    pub spans: usize,
+    /// How long traces wait, when that is what grows.
+    pub wait: Option<String>,
 }
 
 /// Where an agent sends.
@@ -108,7 +122,7 @@ fn usual_span() -> usize {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: String,
-    /// The case that this is a step of.
+    /// The case that this is a step of, if it is the number of spans that grows.
     pub step_of: Option<String>,
     pub folder: PathBuf,
     pub file: CaseFile,
@@ -144,10 +158,14 @@ impl Case {
         if self.file.steps.is_empty() {
             return vec![self];
         }
-        let at = |&spans: &usize| {
-            let file = CaseFile { spans, ..self.file.clone() };
-            let step_of = Some(self.name.clone());
-            Self { name: format!("{}_{spans}", self.name), step_of, file, ..self.clone() }
+        let at = |Step { spans, wait }: &Step| {
+            let (step, step_of) = match wait {
+                Some(wait) => (wait.clone(), None),
+                None => (spans.to_string(), Some(self.name.clone())),
+            };
+            let wait = wait.clone().or_else(|| self.file.wait.clone());
+            let file = CaseFile { spans: *spans, wait, ..self.file.clone() };
+            Self { name: format!("{}_{step}", self.name), step_of, file, ..self.clone() }
         };
         self.file.steps.iter().map(at).collect()
     }

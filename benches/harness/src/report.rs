@@ -49,7 +49,7 @@ impl fmt::Display for Machine {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CaseReport {
     pub case: String,
-    /// The case that this is a step of.
+    /// The case that this is a step of, if it is the number of spans that grows.
     #[serde(default)]
     pub step_of: Option<String>,
     pub description: String,

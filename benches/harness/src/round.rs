@@ -125,7 +125,8 @@ pub async fn run(setup: &Setup<'_>, contender: &Contender, round: usize) -> Resu
     let config = setup.case.config(agent);
     let log = PathBuf::from(format!("target/bench/{}/{agent}-{round}.log", setup.case.name));
     let cpus = setup.cpus.as_deref();
-    let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, cpus, log };
+    let wait = file.wait.as_deref();
+    let spec = AgentSpec { name: agent, binary, config: &config, sinks: &sinks.ports, wait, cpus, log };
     let wire_bytes = setup.corpus.wire_bytes() as u64 * u64::from(setup.replays);
     // An agent holds what it was sent and more; an idle one takes nothing worth mentioning.
     let touched = if file.measure == Measure::Idle { 0 } else { LEAST.max(2 * wire_bytes) };

@@ -124,7 +124,9 @@ fn agents(case: &Case, args: &RunArgs) -> Result<Vec<Contender>, BenchError> {
             return Err(BenchError::agent(agent, message));
         }
         match case::binary(agent) {
-            Some(binary) => found.push(Contender { name: agent.clone(), binary, rate: args.send.rate }),
+            Some(binary) => {
+                found.push(Contender { name: agent.clone(), binary, rate: args.send.rate.or(case.file.rate) })
+            }
             None if asked.is_empty() => println!("without {agent}: {}", case::how_to_get(agent)),
             None => return Err(BenchError::agent(agent, case::how_to_get(agent))),
         }

@@ -208,7 +208,8 @@ fn who_ends_by_the_signal_has_stopped_once_nothing_is_left_to_do() {
 async fn a_script_starts_an_agent_of_another_kind() {
     let folder = tempfile::tempdir().unwrap();
     let (config, started) = (folder.path().join("a.sh"), folder.path().join("started"));
-    let script = format!("echo \"$BENCH_AGENT $BENCH_SINK_PORT\" > {}\nexit 7\n", started.display());
+    let script =
+        format!("echo \"$BENCH_AGENT $BENCH_SINK_PORT $BENCH_WAIT\" > {}\nexit 7\n", started.display());
     std::fs::write(&config, script).unwrap();
     let sinks = [("BENCH_SINK_PORT", SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))];
     let spec = AgentSpec {
@@ -216,12 +217,13 @@ async fn a_script_starts_an_agent_of_another_kind() {
         binary: Path::new("/the/program"),
         config: &config,
         sinks: &sinks,
+        wait: Some("4s"),
         cpus: None,
         log: folder.path().join("a.log"),
     };
     let error = Agent::start(spec).await.err().unwrap().to_string();
     assert!(error.contains("exit status: 7"), "{error}");
-    assert_eq!(std::fs::read_to_string(started).unwrap(), "/the/program 9\n");
+    assert_eq!(std::fs::read_to_string(started).unwrap(), "/the/program 9 4s\n");
 }
 
 #[test]
@@ -316,6 +318,21 @@ fn growth_is_what_a_step_costs_beyond_the_one_before() {
     assert!(table.contains("| 1000000 .. 3000000 | 2.00 | - |"), "{table}");
     cases[1].step_of = None;
     assert_eq!(Growth(&cases).to_string(), "");
+}
+
+#[test]
+fn a_step_has_another_number_of_spans_or_another_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "description: x\nspans: 7\nspans_per_request: 1\nkeep: all\nrate: 5\nwait: 2s\n";
+    let steps = "steps: [{spans: 1}, {spans: 2, wait: 40ms}]\n";
+    std::fs::write(folder.path().join("case.yaml"), format!("{text}{steps}")).unwrap();
+    let case = Case { name: "x".into(), ..Case::read(folder.path()).unwrap() };
+    assert_eq!((case.file.spans, case.file.rate), (7, Some(5.0)));
+    let [one, two] = case.steps().try_into().unwrap();
+    assert_eq!((one.name.as_str(), one.file.spans, one.file.wait.as_deref()), ("x_1", 1, Some("2s")));
+    assert_eq!((two.name.as_str(), two.file.spans, two.file.wait.as_deref()), ("x_40ms", 2, Some("40ms")));
+    // What spans cost beyond those of the step before says nothing when something else is different.
+    assert_eq!((one.step_of.as_deref(), two.step_of.as_deref()), (Some("x"), None));
 }
 
 #[test]
