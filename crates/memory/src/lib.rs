@@ -3,7 +3,7 @@
 //! Tables of millions of entries and the segments of a trace store are looked at here and there. With pages of 4 KiB each such
 //! look misses the processor's table of pages as well as its cache, and the first touch of every page costs more than
 //! filling it; huge pages take both away, and growing moves pages instead of bytes (docs/adr/0008). This is the one crate of the
-//! workspace with unsafe code; it is in `pages.rs`, `append.rs`, `prefetch.rs` and `program.rs`.
+//! workspace with unsafe code; it is in `pages.rs`, `append.rs`, `prefetch.rs`, `program.rs` and `zeroes.rs`.
 
 mod append;
 #[cfg(target_os = "linux")]
@@ -13,6 +13,7 @@ mod prefetch;
 mod program;
 #[cfg(test)]
 mod tests;
+mod zeroes;
 
 pub use append::append;
 #[cfg(target_os = "linux")]
@@ -20,6 +21,7 @@ pub use pages::HugePages;
 pub use prefetch::prefetch;
 #[cfg(target_os = "linux")]
 pub use program::forget_start;
+pub use zeroes::zeroes;
 
 /// Without huge pages of its own: the program's allocator.
 #[cfg(not(target_os = "linux"))]

@@ -54,6 +54,11 @@ unsafe impl Allocator for HugePages {
         slice(start, len)
     }
 
+    fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        // A new mapping is zero.
+        if mapping(layout).is_some() { self.allocate(layout) } else { Global.allocate_zeroed(layout) }
+    }
+
     unsafe fn deallocate(&self, start: NonNull<u8>, layout: Layout) {
         match mapping(layout) {
             // SAFETY: the caller has it from `allocate` or `grow` with a layout that rounds to the same size, and uses it no

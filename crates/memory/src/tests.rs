@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{HUGE_PAGE, HugePages, HugeVec, append, prefetch};
+use crate::{HUGE_PAGE, HugePages, HugeVec, append, prefetch, zeroes};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -106,6 +106,17 @@ fn what_is_fetched_ahead_stays_as_it_is() {
     items.iter().for_each(prefetch);
     prefetch(&());
     assert!(items.iter().zip(0..).all(|(item, number)| *item == [number; 40]));
+}
+
+/// Small and large ones, and as good as any vector.
+#[test]
+fn zeroes_are_zero_and_can_be_added_to() {
+    for len in [0, 1, 64, HUGE_PAGE / 8 - 1, HUGE_PAGE / 8, HUGE_PAGE] {
+        let mut zeroes = zeroes(len);
+        assert!(zeroes.len() == len && zeroes.iter().all(|number| *number == 0));
+        zeroes.push(7);
+        assert_eq!((zeroes.iter().sum::<u64>(), zeroes.len()), (7, len + 1));
+    }
 }
 
 #[cfg(target_os = "linux")]

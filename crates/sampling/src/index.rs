@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use forebay_memory::{HugePages, HugeVec, prefetch};
+use forebay_memory::{HugeVec, prefetch, zeroes};
 
 /// Where a trace stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +57,33 @@ impl Entry {
     }
 }
 
-/// The map, keyed on all 16 bytes of the id and hashed with a secret seed. Open addressing in one array: a look-up nearly
-/// always touches one cache line of it, where a table with its bytes of hash apart touches two.
+/// The map, keyed on all 16 bytes of the id and hashed with a secret seed.
+///
+/// It grows bit by bit, so that no request waits for all of it: with each trace that is added, some move from a table that has
+/// become too small to one of twice its size. Every trace is in one of the two, as its hash says.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// As many as a power of two, or none. One that does not lie where its hash says lies as near behind as there was room.
-    entries: HugeVec<Entry>,
+    table: Table,
+    /// The table before. What has its home in the first `moved` slots from `start` on, round the table, is no longer there, and the next
+    /// slot is free.
+    old: Table,
+    start: usize,
+    moved: usize,
     len: usize,
     hasher: Hasher,
+}
+
+/// Slots that are moved with each trace added: all have long before the larger table is full.
+const MOVED_AT_ONCE: usize = 16;
+/// How many have moved when there is no old table.
+const ALL: usize = usize::MAX;
+
+/// Open addressing in one array: a look-up nearly always touches one cache line of it, where a table with its bytes of hash apart
+/// touches two.
+#[derive(Debug)]
+struct Table {
+    /// As many as a power of two, or none. One that does not lie where its hash says lies as near behind as there was room.
+    slots: HugeVec<u64>,
 }
 
 /// Hashes trace ids, with a secret seed.
@@ -84,7 +103,8 @@ impl Hasher {
 
 impl Index {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { entries: HugeVec::new_in(HugePages), len: 0, hasher: Hasher::new(seed) }
+        let hasher = Hasher::new(seed);
+        Self { table: Table::of(0), old: Table::of(0), start: 0, moved: ALL, len: 0, hasher }
     }
 
     pub(crate) fn hash(&self, id: &[u8; 16]) -> u64 {
@@ -94,15 +114,17 @@ impl Index {
     /// The place of the trace whose id has this hash; `is` says whether it is at a place.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is: impl Fn(Place) -> bool) -> Option<Place> {
-        let at = self.position(hash, |entry| entry.hash() == part(hash) && is(entry.place()))?;
-        self.entries.get(at).map(|entry| entry.place())
+        let table = self.table(hash);
+        let at = table.position(hash, |entry| entry.hash() == part(hash) && is(entry.place()))?;
+        table.entry(at).map(Entry::place)
     }
 
     /// A trace whose id has this hash is about to be looked up.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some(entry) = self.entries.get(self.home(hash)) {
-            prefetch(entry);
+        let table = self.table(hash);
+        if let Some(slot) = table.slots.get(table.home(hash)) {
+            prefetch(slot);
         }
     }
 
@@ -110,20 +132,25 @@ impl Index {
     pub(crate) fn insert(&mut self, id: &[u8; 16], place: Place) {
         self.len += 1;
         // More than five eighths of it are never in use.
-        if self.len * 8 > self.entries.len() * 5 {
+        if self.len * 8 > self.table.slots.len() * 5 {
             self.grow();
         }
-        self.put(Entry::new(self.hash(id), place));
+        if self.moved != ALL {
+            self.move_on(MOVED_AT_ONCE);
+        }
+        let hash = self.hash(id);
+        self.table_mut(hash).put(Entry::new(hash, place));
     }
 
     /// A trace stands elsewhere now.
     pub(crate) fn change(&mut self, id: &[u8; 16], from: Place, to: Place) {
         let hash = self.hash(id);
         let entry = Entry::new(hash, from);
-        let found = self.position(hash, |other| other == entry);
+        let table = self.table_mut(hash);
+        let found = table.position(hash, |other| other == entry);
         debug_assert!(found.is_some(), "a trace that is not in the index");
-        if let Some(found) = found.and_then(|at| self.entries.get_mut(at)) {
-            *found = Entry::new(hash, to);
+        if let Some(slot) = found.and_then(|at| table.slots.get_mut(at)) {
+            *slot = Entry::new(hash, to).0;
         }
     }
 
@@ -131,31 +158,73 @@ impl Index {
     pub(crate) fn remove(&mut self, id: &[u8; 16], place: Place) {
         let hash = self.hash(id);
         let entry = Entry::new(hash, place);
-        let Some(mut hole) = self.position(hash, |other| other == entry) else { return };
-        self.len -= 1;
-        let mask = self.mask();
-        let mut at = hole;
-        loop {
-            at = (at + 1) & mask;
-            let entry = self.entries[at];
-            if entry == Entry::NONE {
-                break;
-            }
-            // What a search would no longer reach behind the hole moves into it.
-            if at.wrapping_sub(self.home(entry.hash())) & mask >= at.wrapping_sub(hole) & mask {
-                self.entries[hole] = entry;
-                hole = at;
-            }
+        let table = self.table_mut(hash);
+        if let Some(at) = table.position(hash, |other| other == entry) {
+            table.take_out(at);
+            self.len -= 1;
         }
-        self.entries[hole] = Entry::NONE;
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        (self.table.slots.capacity() + self.old.slots.capacity()) * size_of::<u64>()
+    }
+
+    /// Where a trace with this hash is, or is to be.
+    #[inline]
+    fn table(&self, hash: u64) -> &Table {
+        if self.has_moved(hash) { &self.table } else { &self.old }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, hash: u64) -> &mut Table {
+        if self.has_moved(hash) { &mut self.table } else { &mut self.old }
+    }
+
+    #[inline]
+    fn has_moved(&self, hash: u64) -> bool {
+        self.old.home(hash).wrapping_sub(self.start) & self.old.mask() < self.moved
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        if self.moved != ALL {
+            self.move_on(ALL);
+        }
+        let larger = Table::of((2 * self.table.slots.len()).max(64));
+        self.old = std::mem::replace(&mut self.table, larger);
+        // From a free slot on, so that no run of used ones is cut in two.
+        self.start = self.old.slots.iter().position(|slot| *slot == Entry::NONE.0).unwrap_or_default();
+        self.moved = if self.old.slots.is_empty() { ALL } else { 0 };
+    }
+
+    /// Moves what is in so many slots of the old table, and in those behind them up to a free one.
+    #[inline(never)]
+    fn move_on(&mut self, slots: usize) {
+        let (size, mask) = (self.old.slots.len(), self.old.mask());
+        let end = self.moved.saturating_add(slots).min(size);
+        loop {
+            let entry = Entry(std::mem::take(&mut self.old.slots[(self.start + self.moved) & mask]));
+            if entry != Entry::NONE {
+                self.table.put(entry);
+            } else if self.moved >= end {
+                break;
+            }
+            self.moved += 1;
+        }
+        if self.moved >= size {
+            (self.old, self.start, self.moved) = (Table::of(0), 0, ALL);
+        }
+    }
+}
+
+impl Table {
+    /// An empty one.
+    fn of(slots: usize) -> Self {
+        Self { slots: zeroes(slots) }
     }
 
     fn mask(&self) -> usize {
-        self.entries.len().wrapping_sub(1)
+        self.slots.len().wrapping_sub(1)
     }
 
     /// Where the entry of a trace with this hash lies if there is room.
@@ -163,12 +232,16 @@ impl Index {
         part(hash) as usize & self.mask()
     }
 
+    fn entry(&self, at: usize) -> Option<Entry> {
+        self.slots.get(at).map(|slot| Entry(*slot))
+    }
+
     /// Where the entry lies that a trace with this hash has and that `is` it.
     #[inline]
     fn position(&self, hash: u64, is: impl Fn(Entry) -> bool) -> Option<usize> {
         let mut at = self.home(hash);
         loop {
-            let entry = *self.entries.get(at)?;
+            let entry = self.entry(at)?;
             if entry == Entry::NONE {
                 return None;
             }
@@ -181,19 +254,30 @@ impl Index {
 
     fn put(&mut self, entry: Entry) {
         let (mut at, mask) = (self.home(entry.hash()), self.mask());
-        while self.entries[at] != Entry::NONE {
+        while self.slots[at] != Entry::NONE.0 {
             at = (at + 1) & mask;
         }
-        self.entries[at] = entry;
+        self.slots[at] = entry.0;
     }
 
-    #[inline(never)]
-    fn grow(&mut self) {
-        let size = (2 * self.entries.len()).max(64);
-        let mut entries = HugeVec::with_capacity_in(size, HugePages);
-        entries.resize(size, Entry::NONE);
-        let before = std::mem::replace(&mut self.entries, entries);
-        before.into_iter().filter(|entry| *entry != Entry::NONE).for_each(|entry| self.put(entry));
+    /// Takes an entry out.
+    fn take_out(&mut self, mut hole: usize) {
+        let mask = self.mask();
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let entry = Entry(self.slots[at]);
+            if entry == Entry::NONE {
+                break;
+            }
+            // What a search would no longer reach behind the hole moves into it.
+            let is_behind = at.wrapping_sub(self.home(entry.hash())) & mask >= at.wrapping_sub(hole) & mask;
+            if is_behind {
+                self.slots[hole] = entry.0;
+                hole = at;
+            }
+        }
+        self.slots[hole] = Entry::NONE.0;
     }
 }
 
