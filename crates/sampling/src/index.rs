@@ -135,9 +135,7 @@ impl Index {
         if self.len * 8 > self.table.slots.len() * 5 {
             self.grow();
         }
-        if self.moved != ALL {
-            self.move_on(MOVED_AT_ONCE);
-        }
+        self.move_on(MOVED_AT_ONCE);
         let hash = self.hash(id);
         self.table_mut(hash).put(Entry::new(hash, place));
     }
@@ -187,9 +185,7 @@ impl Index {
 
     #[cold]
     fn grow(&mut self) {
-        if self.moved != ALL {
-            self.move_on(ALL);
-        }
+        self.move_on(ALL);
         let larger = Table::of((2 * self.table.slots.len()).max(64));
         self.old = std::mem::replace(&mut self.table, larger);
         // From a free slot on, so that no run of used ones is cut in two.
@@ -197,9 +193,11 @@ impl Index {
         self.moved = if self.old.slots.is_empty() { ALL } else { 0 };
     }
 
-    /// Moves what is in so many slots of the old table, and in those behind them up to a free one.
-    #[inline(never)]
+    /// Moves what is in so many slots of the old table, if there is one, and in those behind them up to a free one.
     fn move_on(&mut self, slots: usize) {
+        if self.moved == ALL {
+            return;
+        }
         let (size, mask) = (self.old.slots.len(), self.old.mask());
         let end = self.moved.saturating_add(slots).min(size);
         loop {
